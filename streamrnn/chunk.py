@@ -1,0 +1,53 @@
+"""What sources hand to the engine: a stream opens, brings chunks, loses samples, ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream that begins: its name, sample rate in Hz and number of channels."""
+
+    stream: str
+    rate: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples `(time, channels)` of a stream; `start` is the index of the first one, counted from the stream's begin."""
+
+    stream: str
+    start: int
+    samples: Samples
+
+    @property
+    def end(self) -> int:
+        """Index just past the last sample."""
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples `[start, end)` of a stream that will never come, and why."""
+
+    stream: str
+    start: int
+    end: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A stream that is over: what is pending comes out now."""
+
+    stream: str
+
+
+Item = Opened | Chunk | Gap | Ended

@@ -1,0 +1,181 @@
+"""Strict YAML into frozen structs: an unknown key is an error with its path and the nearest known key."""
+
+from __future__ import annotations
+
+import re
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+import yaml
+
+from streamrnn import registry
+from streamrnn.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Marks a field, `Annotated[PlugConfig, Role("feature")]`, whose class the registry finds by `kind`."""
+
+    name: str
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads only true and false as booleans, 1e-3 as a number, and refuses a repeated key."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str):
+            raise ConfigError(f"line {key_node.start_mark.line + 1}: key {key!r} is not text; quote it")
+        if key in seen:
+            raise ConfigError(f"line {key_node.start_mark.line + 1}: key {key!r} stands twice; keep one")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+# The resolvers of YAML 1.2's core schema, without timestamps, octals and sexagesimals that surprise people.
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|)$"), ["~", "n", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML text -> plain dicts, lists, strings and numbers. Raises ConfigError naming the line."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"line {line}: {error.problem or 'not YAML'}; mend the YAML there") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from None
+
+
+def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
+    """A YAML file as the struct `cls`, after `key.path=value` overrides. Raises ConfigError naming file, key and repair."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}; give the path of a config file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text; give the path of a YAML config file") from None
+    try:
+        document = parse_yaml(text)
+        for override in overrides or []:
+            document = override_key(document, override)
+        return convert(document, cls)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def override_key(document: Any, override: str) -> Any:
+    """`training.steps=100` set in a document of dicts and lists (`features.0.hop_ms=20`); the value is read as YAML."""
+    key_path, equals, text = override.partition("=")
+    if not equals or not key_path:
+        raise ConfigError(f"--set {override}: write key.path=value")
+    keys = key_path.split(".")
+    place = document
+    for key in keys[:-1]:
+        place = _child(place, key, override)
+    last = keys[-1]
+    if isinstance(place, list):
+        _child(place, last, override)
+        place[int(last)] = parse_yaml(text)
+    elif isinstance(place, dict):
+        place[last] = parse_yaml(text)
+    else:
+        raise ConfigError(f"--set {override}: {key_path} is no place in this config")
+    return document
+
+
+def _child(place: Any, key: str, override: str) -> Any:
+    if isinstance(place, list) and key.isdecimal() and int(key) < len(place):
+        return place[int(key)]
+    if isinstance(place, dict) and isinstance(place.get(key), (dict, list)):
+        return place[key]
+    known = place if isinstance(place, dict) else [str(i) for i in range(len(place))] if isinstance(place, list) else []
+    raise ConfigError(f"--set {override}: {key!r} is no place in this config; {did_you_mean(key, known)}")
+
+
+def convert(document: Any, expected: Any, where: str = "") -> Any:
+    """Plain data -> the type `expected`, struct by struct. Raises ConfigError with the path of the offending key."""
+    origin = get_origin(expected)
+    if origin is Annotated:
+        role = next((note for note in expected.__metadata__ if isinstance(note, Role)), None)
+        if role is not None:
+            return _plug(document, role.name, where)
+    elif origin is tuple and document is not None:
+        inner = get_args(expected)[0]
+        if not isinstance(document, (list, tuple)):
+            raise ConfigError(f"{_at(where)}{document!r} is not a list; write [ ... ] or lines that begin with '- '")
+        return tuple(convert(item, inner, f"{where}[{i}]") for i, item in enumerate(document))
+    elif origin is dict and isinstance(document, dict):
+        inner = get_args(expected)[1]
+        return {key: convert(item, inner, _join(where, key)) for key, item in document.items()}
+    elif origin in (Union, types.UnionType) and document is not None:
+        structs = [t for t in get_args(expected) if isinstance(t, type) and issubclass(t, msgspec.Struct)]
+        if len(structs) == 1 and isinstance(document, dict):
+            return _struct(document, structs[0], where)
+    elif isinstance(expected, type) and issubclass(expected, msgspec.Struct):
+        return _struct(document, expected, where)
+    try:
+        return msgspec.convert(document, expected, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{_at(where)}{document!r}: {_plain(error)}") from None
+
+
+def _plug(document: Any, role: str, where: str) -> Any:
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+        known = ", ".join(plug.kind for plug in registry.plugs(role))
+        raise ConfigError(f"{_at(where)}needs `kind:`, one of {known}")
+    try:
+        plug = registry.find(role, document["kind"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}" if where else str(error)) from None
+    return _struct({key: value for key, value in document.items() if key != "kind"}, plug.config, where)
+
+
+def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{_at(where)}{document!r} is not a mapping; write `key: value` lines")
+    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    for key in document:
+        if key not in fields:
+            raise ConfigError(f"{_join(where, key)}: unknown key; {did_you_mean(key, fields)}")
+    values: dict[str, Any] = {}
+    for key, field in fields.items():
+        if key in document:
+            values[field.name] = convert(document[key], field.type, _join(where, key))
+        elif field.required:
+            raise ConfigError(f"{_join(where, key)}: missing; add `{key}:`")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise ConfigError(f"{_at(where)}{error}") from None
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""
+
+
+def _plain(error: Exception) -> str:
+    return str(error).split(" - at ")[0].replace("`", "").lower()

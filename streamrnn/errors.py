@@ -1,0 +1,39 @@
+"""Errors for people: one line that names the path, the value and the repair."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. Commands print it as one line and exit with code 2."""
+
+
+class ConfigError(UserError):
+    """A config file that does not say what it must."""
+
+
+class BundleError(UserError):
+    """A bundle that cannot be trusted: truncated, altered, too new, or of other contents than it says."""
+
+
+class RecordingError(UserError):
+    """A recording or a data folder that cannot be read."""
+
+
+class DeviceError(UserError):
+    """A microphone, port or file that cannot be opened."""
+
+
+class StreamError(UserError):
+    """A stream that is used against its rules, such as an unknown name or a wrong number of channels."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A repair for a misspelt word: the nearest known one, or all of them."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(word, choices, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(choices)}" if choices else "nothing is known here"

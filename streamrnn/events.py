@@ -1,0 +1,88 @@
+"""What streamrnn says of a stream: frozen events, and the JSON they are on the wire (schema version 1)."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+SCHEMA = 1
+KINDS = (
+    "detection",
+    "segment",
+    "partial",
+    "score",
+    "forecast",
+    "alarm",
+    "status",
+    "heartbeat",
+    "gap",
+    "hello",
+    "bye",
+)
+
+
+class BundleRef(msgspec.Struct, frozen=True):
+    """Which bundle speaks: its name and the sha256 of its contents, in hexadecimal."""
+
+    name: str
+    sha: str
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A detection or segment: a label from `start` to `end`, in samples of the source at `rate` Hz, with its score."""
+
+    label: str
+    start: int
+    end: int
+    rate: int
+    score: float
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Samples `[start, end)` of the source that were never heard, and why."""
+
+    start: int
+    end: int
+    rate: int
+    reason: str
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What the engine says: `sample` counts the source samples heard when it was decided; no clock is in it.
+
+    `epoch` grows whenever the stream's memory was lost; `id` names a detection or segment for ever, so that one that is
+    sent again is known as the same.
+    """
+
+    kind: str
+    stream: str
+    bundle: BundleRef
+    epoch: int
+    sample: int
+    rate: int
+    readiness: str
+    id: str
+    body: Heard | Lost
+
+
+def event_id(stream: str, sha: str, epoch: int, label: str, start: int) -> str:
+    """The name of an event for ever: 16 hexadecimal digits of what identifies it."""
+    text = "\0".join((stream, sha, str(epoch), label, str(start)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def rounded(score: float) -> float:
+    """A score as it is published: to 1e-4."""
+    return round(float(score), 4)
+
+
+def same(left: Event, right: Event) -> bool:
+    """The law's "the same event": same kind, label and sample indices, scores within 1e-4."""
+    a, b = left.body, right.body
+    if (left.kind, left.stream, left.epoch) != (right.kind, right.stream, right.epoch):
+        return False
+    if isinstance(a, Heard) and isinstance(b, Heard):
+        within = abs(a.score - b.score) < 2.5e-4  # within 1e-4, then each rounded to 1e-4
+        return (a.label, a.start, a.end, a.rate) == (b.label, b.start, b.end, b.rate) and within
+    return a == b

@@ -1,0 +1,190 @@
+"""Samples into frames of features, as stages: windows, mel bands, cepstra, scaling, slopes, stacks and statistics."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torchaudio.functional as audio
+from torch import Tensor
+
+from streamrnn.errors import ConfigError
+from streamrnn.recognizer import (
+    DeltaConfig,
+    FrameConfig,
+    LogMelConfig,
+    MfccConfig,
+    ScaleConfig,
+    StackConfig,
+    StatisticsConfig,
+)
+from streamrnn.stage import Stage, State
+
+
+class Frame(Stage):
+    """Windows of samples, one every hop; window k ends with sample (k + 1) * hop, and looks back on zeros at first."""
+
+    def __init__(self, config: FrameConfig, width: int, rate: float) -> None:
+        """Raises ConfigError if the hop is no whole number of samples or the window is shorter than the hop."""
+        super().__init__()
+        hop, window = config.hop_ms * rate / 1000.0, config.window_ms * rate / 1000.0
+        if abs(hop - round(hop)) > 1e-6 or round(hop) < 1:
+            raise ConfigError(f"hop_ms: {config.hop_ms} ms are {hop:g} samples at {rate:g} Hz; choose a whole number")
+        if round(window) < round(hop):
+            raise ConfigError(f"window_ms: {config.window_ms} is shorter than hop_ms {config.hop_ms}; make it longer")
+        self.hop, self.window, self.channels = round(hop), round(window), width
+        self.delay = self.window - self.hop
+        self.width = self.window * width
+
+    def initial_state(self, batch: int) -> State:
+        """The samples before the first: zeros."""
+        return {"tail": torch.zeros(batch, self.delay, self.channels)}
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, time, channels) -> (batch, time / hop, channels * window), each channel's window after the other's."""
+        joined = torch.cat([state["tail"], x], dim=1)
+        windows = joined.unfold(1, self.window, self.hop)
+        return windows.flatten(2), {"tail": joined[:, joined.shape[1] - self.delay :]}
+
+
+class _MelBands(Stage):
+    """Windows of one channel -> log energies of mel bands; a DFT by matrix product, so that it exports and batches."""
+
+    def __init__(self, bands: int, low_hz: float, high_hz: float, floor_db: float, width: int, rate: float) -> None:
+        super().__init__()
+        high = high_hz or rate / 2
+        if not low_hz < high <= rate / 2:
+            raise ConfigError(f"high_hz: {high:g} must lie above low_hz {low_hz:g} and not above {rate / 2:g}")
+        size = 2 ** math.ceil(math.log2(width))
+        bins = size // 2 + 1
+        angle = 2 * math.pi * torch.outer(torch.arange(width), torch.arange(bins)).double() / size
+        taper = torch.hann_window(width, periodic=False, dtype=torch.float64)[:, None]
+        # Scaled so that a full-scale sine has an energy near 1: floor_db is then relative to full scale.
+        scale = 2.0 / taper.sum()
+        self.register_buffer("dft", torch.cat([angle.cos() * taper, angle.sin() * taper], dim=1).mul(scale).float())
+        mel = audio.melscale_fbanks(bins, low_hz, high, bands, round(rate))
+        self.register_buffer("mel", mel)
+        self.bins, self.width = bins, bands
+        self.floor = 10.0 ** (floor_db / 10.0)
+        self.dft: Tensor
+        self.mel: Tensor
+
+    def log_mel(self, x: Tensor) -> Tensor:
+        """(batch, frames, window) -> (batch, frames, bands), natural logarithm of energy over the floor, 0 in silence."""
+        spectrum = x @ self.dft
+        real, imaginary = spectrum[..., : self.bins], spectrum[..., self.bins :]
+        energy = (real * real + imaginary * imaginary) @ self.mel
+        return torch.log1p(energy / self.floor)
+
+
+class LogMel(_MelBands):
+    """Log-mel energies; hop and rate are those of the frames that come in."""
+
+    def __init__(self, config: LogMelConfig, width: int, rate: float) -> None:
+        """Raises ConfigError if the bands do not fit below half the rate."""
+        super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, width, rate)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, window) -> (batch, frames, bands)."""
+        return self.log_mel(x), {}
+
+
+class Mfcc(_MelBands):
+    """Cepstral coefficients (Davis and Mermelstein 1980) of the log-mel bands."""
+
+    def __init__(self, config: MfccConfig, width: int, rate: float) -> None:
+        """Raises ConfigError if there are more coefficients than bands."""
+        super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, width, rate)
+        if config.coefficients > config.bands:
+            raise ConfigError(f"coefficients: {config.coefficients} exceed the {config.bands} bands; lower it")
+        self.register_buffer("dct", audio.create_dct(config.coefficients, config.bands, "ortho"))
+        self.dct: Tensor
+        self.width = config.coefficients
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, window) -> (batch, frames, coefficients)."""
+        return self.log_mel(x) @ self.dct, {}
+
+
+class Scale(Stage):
+    """Fixed standardisation; `measure` sets it once before training and it is saved with the weights."""
+
+    def __init__(self, config: ScaleConfig, width: int, rate: float) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.mean: Tensor
+        self.deviation: Tensor
+
+    def measure(self, x: Tensor) -> None:
+        """(batch, frames, inputs) of typical material: take its mean and deviation."""
+        flat = x.reshape(-1, x.shape[-1])
+        self.mean.copy_(flat.mean(dim=0))
+        self.deviation.copy_(flat.std(dim=0).clamp_min(1e-4))
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> the same shape, near zero mean and unit deviation."""
+        return (x - self.mean) / self.deviation, {}
+
+
+class Delta(Stage):
+    """Each frame with its regression slope over the frames around it (Furui 1986), `reach` frames late."""
+
+    def __init__(self, config: DeltaConfig, width: int, rate: float) -> None:
+        super().__init__()
+        self.reach, self.inputs = config.reach, width
+        self.delay = config.reach
+        self.width = 2 * width
+
+    def initial_state(self, batch: int) -> State:
+        """The frames before the first: zeros."""
+        return {"tail": torch.zeros(batch, 2 * self.reach, self.inputs)}
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> (batch, frames, 2 * inputs): values and slopes a frame."""
+        joined = torch.cat([state["tail"], x], dim=1)
+        frames, reach = x.shape[1], self.reach
+        slope = torch.zeros_like(x)
+        for k in range(1, reach + 1):
+            slope = slope + k * (joined[:, reach + k : reach + k + frames] - joined[:, reach - k : reach - k + frames])
+        slope = slope / (2 * sum(k * k for k in range(1, reach + 1)))
+        after = {"tail": joined[:, joined.shape[1] - 2 * reach :]}
+        return torch.cat([joined[:, reach : reach + frames], slope], dim=-1), after
+
+
+class Stack(Stage):
+    """Every `frames` frames joined into one, which thins the frame rate by as much."""
+
+    def __init__(self, config: StackConfig, width: int, rate: float) -> None:
+        super().__init__()
+        self.hop = config.frames
+        self.width = width * config.frames
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> (batch, frames / hop, inputs * hop)."""
+        return x.reshape(x.shape[0], -1, self.width), {}
+
+
+class Statistics(Stage):
+    """Mean, deviation, least and greatest value of each input over a sliding run of frames."""
+
+    def __init__(self, config: StatisticsConfig, width: int, rate: float) -> None:
+        super().__init__()
+        self.frames, self.inputs = config.frames, width
+        self.delay = config.frames - 1
+        self.width = 4 * width
+
+    def initial_state(self, batch: int) -> State:
+        """The frames before the first: zeros."""
+        return {"tail": torch.zeros(batch, self.frames - 1, self.inputs)}
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> (batch, frames, 4 * inputs)."""
+        joined = torch.cat([state["tail"], x], dim=1)
+        runs = joined.unfold(1, self.frames, 1)
+        mean = runs.mean(dim=-1)
+        centred = runs - mean[..., None]
+        deviation = torch.sqrt((centred * centred).mean(dim=-1) + 1e-8)
+        after = {"tail": joined[:, joined.shape[1] - self.frames + 1 :]}
+        return torch.cat([mean, deviation, runs.amin(dim=-1), runs.amax(dim=-1)], dim=-1), after

@@ -1,0 +1,79 @@
+"""What the network says in each frame: layer, loss and posterior of a head in one place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from streamrnn.recognizer import BACKGROUND, ClassesConfig, LabelsConfig
+from streamrnn.stage import Stage, State
+
+
+class Head(Stage):
+    """A linear layer to logits, the loss that trains it and the posterior that it means.
+
+    A target is `(batch, frames, labels)`, 1 where a label holds and 0 elsewhere; `teaches` `(batch, frames)` is 1 where
+    the frame counts and 0 where nobody knows.
+    """
+
+    columns: tuple[str, ...]
+
+    def __init__(self, width: int, columns: tuple[str, ...]) -> None:
+        super().__init__()
+        self.columns = columns
+        self.width = len(columns)
+        self.layer = nn.Linear(width, len(columns))
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, hidden) -> logits (batch, frames, columns)."""
+        logits: Tensor = self.layer(x)
+        return logits, {}
+
+    def loss(self, logits: Tensor, target: Tensor, teaches: Tensor) -> Tensor:
+        """The mean loss of the frames that teach, a scalar; 0 where none does."""
+        raise NotImplementedError
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """Logits -> posteriors in [0, 1], of the same shape."""
+        raise NotImplementedError
+
+
+class Classes(Head):
+    """One of background and the labels: softmax, cross-entropy with label smoothing and a weight on background."""
+
+    def __init__(self, config: ClassesConfig, width: int, labels: tuple[str, ...]) -> None:
+        super().__init__(width, (BACKGROUND, *labels))
+        self.smoothing = config.smoothing
+        self.background_weight = config.background_weight
+
+    def loss(self, logits: Tensor, target: Tensor, teaches: Tensor) -> Tensor:
+        """Cross-entropy against background or the one label that holds, a scalar."""
+        background = 1.0 - target.amax(dim=-1, keepdim=True)
+        wanted = torch.cat([background, target], dim=-1)
+        smooth = wanted * (1.0 - self.smoothing) + self.smoothing / self.width
+        each = -(smooth * functional.log_softmax(logits, dim=-1)).sum(dim=-1)
+        weight = teaches * (1.0 + (self.background_weight - 1.0) * background[..., 0])
+        return (each * weight).sum() / weight.sum().clamp_min(1.0)
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """Softmax over the columns."""
+        return torch.softmax(logits, dim=-1)
+
+
+class Labels(Head):
+    """Any of the labels: a sigmoid a column and no column for background."""
+
+    def __init__(self, config: LabelsConfig, width: int, labels: tuple[str, ...]) -> None:
+        super().__init__(width, labels)
+        self.positive_weight = config.positive_weight
+
+    def loss(self, logits: Tensor, target: Tensor, teaches: Tensor) -> Tensor:
+        """Binary cross-entropy a column, averaged, a scalar."""
+        weight = logits.new_full((self.width,), self.positive_weight)
+        each = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
+        return (each.mean(dim=-1) * teaches).sum() / teaches.sum().clamp_min(1.0)
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """A sigmoid of each logit."""
+        return torch.sigmoid(logits)

@@ -1,0 +1,206 @@
+"""What is fixed after training: labels, rate, hop, delay and the configurations of every stage. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from streamrnn.config import Role
+from streamrnn.errors import ConfigError
+from streamrnn.registry import PlugConfig, register
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}$")]
+Label = Annotated[str, Meta(min_length=1, max_length=128)]
+
+BACKGROUND = "_background"
+
+
+@register("feature", "streamrnn.features:Frame")
+class FrameConfig(PlugConfig, frozen=True, tag="frame"):
+    """Cut samples into overlapping windows, causally: the first ones look back on zeros."""
+
+    window_ms: Positive = 32.0
+    hop_ms: Positive = 10.0
+
+
+@register("feature", "streamrnn.features:LogMel")
+class LogMelConfig(PlugConfig, frozen=True, tag="log_mel"):
+    """Windows of one channel -> logarithm of the energy in mel bands; `high_hz` 0 means half the rate."""
+
+    bands: Count = 40
+    low_hz: NotNegative = 60.0
+    high_hz: NotNegative = 0.0
+    floor_db: float = -80.0
+
+
+@register("feature", "streamrnn.features:Mfcc")
+class MfccConfig(PlugConfig, frozen=True, tag="mfcc"):
+    """Windows of one channel -> cepstral coefficients of their log-mel bands."""
+
+    coefficients: Count = 20
+    bands: Count = 40
+    low_hz: NotNegative = 60.0
+    high_hz: NotNegative = 0.0
+    floor_db: float = -80.0
+
+
+@register("feature", "streamrnn.features:Scale")
+class ScaleConfig(PlugConfig, frozen=True, tag="scale"):
+    """Subtract the mean and divide by the deviation that training measured, feature by feature."""
+
+
+@register("feature", "streamrnn.features:Delta")
+class DeltaConfig(PlugConfig, frozen=True, tag="delta"):
+    """Append the slope over `2 * reach + 1` frames; the output lags by `reach` frames."""
+
+    reach: Count = 2
+
+
+@register("feature", "streamrnn.features:Stack")
+class StackConfig(PlugConfig, frozen=True, tag="stack"):
+    """Join every `frames` frames into one."""
+
+    frames: Count = 2
+
+
+@register("feature", "streamrnn.features:Statistics")
+class StatisticsConfig(PlugConfig, frozen=True, tag="statistics"):
+    """Mean, deviation, least and greatest value of each input over the last `frames` frames."""
+
+    frames: Annotated[int, Meta(ge=2)] = 10
+
+
+class _CellConfig(PlugConfig, frozen=True):
+    layers: Count = 2
+    hidden: Count = 128
+    projection: Annotated[int, Meta(ge=0)] = 0
+    dropout: Fraction = 0.0
+
+
+@register("model", "streamrnn.models:Gru")
+class GruConfig(_CellConfig, frozen=True, tag="gru"):
+    """Gated recurrent unit (Cho et al. 2014); `projection` > 0 puts a linear layer of that width before it."""
+
+
+@register("model", "streamrnn.models:Lstm")
+class LstmConfig(_CellConfig, frozen=True, tag="lstm"):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
+
+
+@register("model", "streamrnn.models:Rnn")
+class RnnConfig(_CellConfig, frozen=True, tag="rnn"):
+    """The plain recurrent network of Elman (1990) with a hyperbolic tangent."""
+
+
+@register("head", "streamrnn.heads:Classes")
+class ClassesConfig(PlugConfig, frozen=True, tag="classes"):
+    """One of the labels, or background, in each frame: softmax and cross-entropy."""
+
+    smoothing: Fraction = 0.0
+    background_weight: Positive = 1.0
+
+
+@register("head", "streamrnn.heads:Labels")
+class LabelsConfig(PlugConfig, frozen=True, tag="labels"):
+    """Any of the labels in each frame: a sigmoid and binary cross-entropy a label."""
+
+    positive_weight: Positive = 1.0
+
+
+class TargetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the frames of a labelled word are positive.
+
+    `whole`: all of it. `end`: from `before_ms` before its end to `after_ms` after it, which is when a network that has
+    heard the word can know it; frames within `ignore_ms` before that region teach nothing.
+    """
+
+    place: Literal["whole", "end"] = "whole"
+    before_ms: NotNegative = 0.0
+    after_ms: NotNegative = 0.0
+    ignore_ms: NotNegative = 0.0
+
+
+class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The part of a training config that describes the recognizer.
+
+    `labels` maps each published label to the names it has in data folders, `zero: ["0"]`; an empty list means its own
+    name. A label of the data that stands nowhere here is background.
+    """
+
+    name: Name
+    rate: Count
+    labels: dict[Label, tuple[str, ...]]
+    features: tuple[Annotated[PlugConfig, Role("feature")], ...]
+    model: Annotated[PlugConfig, Role("model")]
+    head: Annotated[PlugConfig, Role("head")]
+    decoder: Annotated[PlugConfig, Role("decoder")]
+    channels: Count = 1
+    targets: TargetsConfig = TargetsConfig()
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ConfigError("labels: empty; name at least one label")
+        names: dict[str, str] = {}
+        for label, aliases in self.labels.items():
+            if label.startswith("_"):
+                raise ConfigError(f"labels.{label}: a name with '_' in front is background; leave it out")
+            for alias in (label, *aliases):
+                if names.setdefault(alias, label) != label:
+                    raise ConfigError(f"labels.{label}: {alias!r} already stands for {names[alias]!r}; keep one")
+
+
+class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A trained recognizer as data: its configuration and what follows from it.
+
+    `hop` samples make one frame of posteriors; `delay` samples after a word its last frame is out (decoder apart);
+    `columns` name the posteriors; `warm_up` frames pass before the state of a fresh stream has settled.
+    """
+
+    config: RecognizerConfig
+    columns: tuple[str, ...]
+    hop: int
+    delay: int
+    warm_up: int
+
+    @property
+    def name(self) -> str:
+        """Its name on the wire."""
+        return self.config.name
+
+    @property
+    def rate(self) -> int:
+        """Samples a second that the network takes, in Hz."""
+        return self.config.rate
+
+    @property
+    def channels(self) -> int:
+        """Channels a sample."""
+        return self.config.channels
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of posteriors a second, in Hz."""
+        return self.config.rate / self.hop
+
+    def frames(self, milliseconds: float) -> int:
+        """The number of frames nearest to a duration."""
+        return round(milliseconds * self.config.rate / (1000.0 * self.hop))
+
+
+def label_of(config: RecognizerConfig, name: str) -> str:
+    """The label that a name in a data folder stands for: a published label, or BACKGROUND."""
+    for label, aliases in config.labels.items():
+        if name == label or name in aliases:
+            return label
+    return BACKGROUND
+
+
+def encode(recognizer: Recognizer) -> bytes:
+    """JSON of a recognizer, as it stands in a bundle."""
+    return msgspec.json.format(msgspec.json.encode(recognizer), indent=1)

@@ -1,0 +1,1 @@
+"""Teaching a network on recordings, offline; the torch side of the house."""
