@@ -18,15 +18,16 @@ from streamrnn.recognizer import (
     StackConfig,
     StatisticsConfig,
 )
-from streamrnn.stage import Stage, State
+from streamrnn.stage import Inputs, Stage, State
 
 
 class Frame(Stage):
     """Windows of samples, one every hop; window k ends with sample (k + 1) * hop, and looks back on zeros at first."""
 
-    def __init__(self, config: FrameConfig, width: int, rate: float) -> None:
+    def __init__(self, config: FrameConfig, inputs: Inputs) -> None:
         """Raises ConfigError if the hop is no whole number of samples or the window is shorter than the hop."""
         super().__init__()
+        rate, width = inputs.rate, inputs.width
         hop, window = config.hop_ms * rate / 1000.0, config.window_ms * rate / 1000.0
         if abs(hop - round(hop)) > 1e-6 or round(hop) < 1:
             raise ConfigError(f"hop_ms: {config.hop_ms} ms are {hop:g} samples at {rate:g} Hz; choose a whole number")
@@ -35,23 +36,32 @@ class Frame(Stage):
         self.hop, self.window, self.channels = round(hop), round(window), width
         self.delay = self.window - self.hop
         self.width = self.window * width
+        # Windows are put together from whole hops: reshapes and slices export for any number of hops, unfold does not.
+        self.pieces = -(-self.window // self.hop)
 
     def initial_state(self, batch: int) -> State:
         """The samples before the first: zeros."""
-        return {"tail": torch.zeros(batch, self.delay, self.channels)}
+        return {"tail": torch.zeros(batch, (self.pieces - 1) * self.hop, self.channels)}
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(batch, time, channels) -> (batch, time / hop, channels * window), each channel's window after the other's."""
         joined = torch.cat([state["tail"], x], dim=1)
-        windows = joined.unfold(1, self.window, self.hop)
-        return windows.flatten(2), {"tail": joined[:, joined.shape[1] - self.delay :]}
+        batch, time, channels = x.shape
+        pieces = [
+            joined[:, i * self.hop : i * self.hop + time].reshape(batch, -1, self.hop, channels)
+            for i in range(self.pieces)
+        ]
+        windows = torch.cat(pieces, dim=2)[:, :, self.pieces * self.hop - self.window :]
+        after = {"tail": joined[:, time:]}
+        return windows.transpose(2, 3).flatten(2), after
 
 
 class _MelBands(Stage):
     """Windows of one channel -> log energies of mel bands; a DFT by matrix product, so that it exports and batches."""
 
-    def __init__(self, bands: int, low_hz: float, high_hz: float, floor_db: float, width: int, rate: float) -> None:
+    def __init__(self, bands: int, low_hz: float, high_hz: float, floor_db: float, inputs: Inputs) -> None:
         super().__init__()
+        width, rate = inputs.width, inputs.sample_rate
         high = high_hz or rate / 2
         if not low_hz < high <= rate / 2:
             raise ConfigError(f"high_hz: {high:g} must lie above low_hz {low_hz:g} and not above {rate / 2:g}")
@@ -62,7 +72,7 @@ class _MelBands(Stage):
         # Scaled so that a full-scale sine has an energy near 1: floor_db is then relative to full scale.
         scale = 2.0 / taper.sum()
         self.register_buffer("dft", torch.cat([angle.cos() * taper, angle.sin() * taper], dim=1).mul(scale).float())
-        mel = audio.melscale_fbanks(bins, low_hz, high, bands, round(rate))
+        mel = audio.melscale_fbanks(bins, low_hz, high, bands, rate)
         self.register_buffer("mel", mel)
         self.bins, self.width = bins, bands
         self.floor = 10.0 ** (floor_db / 10.0)
@@ -80,9 +90,9 @@ class _MelBands(Stage):
 class LogMel(_MelBands):
     """Log-mel energies; hop and rate are those of the frames that come in."""
 
-    def __init__(self, config: LogMelConfig, width: int, rate: float) -> None:
+    def __init__(self, config: LogMelConfig, inputs: Inputs) -> None:
         """Raises ConfigError if the bands do not fit below half the rate."""
-        super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, width, rate)
+        super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, inputs)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(batch, frames, window) -> (batch, frames, bands)."""
@@ -92,9 +102,9 @@ class LogMel(_MelBands):
 class Mfcc(_MelBands):
     """Cepstral coefficients (Davis and Mermelstein 1980) of the log-mel bands."""
 
-    def __init__(self, config: MfccConfig, width: int, rate: float) -> None:
+    def __init__(self, config: MfccConfig, inputs: Inputs) -> None:
         """Raises ConfigError if there are more coefficients than bands."""
-        super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, width, rate)
+        super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, inputs)
         if config.coefficients > config.bands:
             raise ConfigError(f"coefficients: {config.coefficients} exceed the {config.bands} bands; lower it")
         self.register_buffer("dct", audio.create_dct(config.coefficients, config.bands, "ortho"))
@@ -109,11 +119,11 @@ class Mfcc(_MelBands):
 class Scale(Stage):
     """Fixed standardisation; `measure` sets it once before training and it is saved with the weights."""
 
-    def __init__(self, config: ScaleConfig, width: int, rate: float) -> None:
+    def __init__(self, config: ScaleConfig, inputs: Inputs) -> None:
         super().__init__()
-        self.width = width
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("deviation", torch.ones(width))
+        self.width = inputs.width
+        self.register_buffer("mean", torch.zeros(inputs.width))
+        self.register_buffer("deviation", torch.ones(inputs.width))
         self.mean: Tensor
         self.deviation: Tensor
 
@@ -131,11 +141,11 @@ class Scale(Stage):
 class Delta(Stage):
     """Each frame with its regression slope over the frames around it (Furui 1986), `reach` frames late."""
 
-    def __init__(self, config: DeltaConfig, width: int, rate: float) -> None:
+    def __init__(self, config: DeltaConfig, inputs: Inputs) -> None:
         super().__init__()
-        self.reach, self.inputs = config.reach, width
+        self.reach, self.inputs = config.reach, inputs.width
         self.delay = config.reach
-        self.width = 2 * width
+        self.width = 2 * inputs.width
 
     def initial_state(self, batch: int) -> State:
         """The frames before the first: zeros."""
@@ -149,17 +159,17 @@ class Delta(Stage):
         for k in range(1, reach + 1):
             slope = slope + k * (joined[:, reach + k : reach + k + frames] - joined[:, reach - k : reach - k + frames])
         slope = slope / (2 * sum(k * k for k in range(1, reach + 1)))
-        after = {"tail": joined[:, joined.shape[1] - 2 * reach :]}
+        after = {"tail": joined[:, frames:]}
         return torch.cat([joined[:, reach : reach + frames], slope], dim=-1), after
 
 
 class Stack(Stage):
     """Every `frames` frames joined into one, which thins the frame rate by as much."""
 
-    def __init__(self, config: StackConfig, width: int, rate: float) -> None:
+    def __init__(self, config: StackConfig, inputs: Inputs) -> None:
         super().__init__()
         self.hop = config.frames
-        self.width = width * config.frames
+        self.width = inputs.width * config.frames
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(batch, frames, inputs) -> (batch, frames / hop, inputs * hop)."""
@@ -169,11 +179,11 @@ class Stack(Stage):
 class Statistics(Stage):
     """Mean, deviation, least and greatest value of each input over a sliding run of frames."""
 
-    def __init__(self, config: StatisticsConfig, width: int, rate: float) -> None:
+    def __init__(self, config: StatisticsConfig, inputs: Inputs) -> None:
         super().__init__()
-        self.frames, self.inputs = config.frames, width
+        self.frames, self.inputs = config.frames, inputs.width
         self.delay = config.frames - 1
-        self.width = 4 * width
+        self.width = 4 * inputs.width
 
     def initial_state(self, batch: int) -> State:
         """The frames before the first: zeros."""
@@ -182,9 +192,9 @@ class Statistics(Stage):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(batch, frames, inputs) -> (batch, frames, 4 * inputs)."""
         joined = torch.cat([state["tail"], x], dim=1)
-        runs = joined.unfold(1, self.frames, 1)
+        runs = torch.stack([joined[:, i : i + x.shape[1]] for i in range(self.frames)], dim=-1)
         mean = runs.mean(dim=-1)
         centred = runs - mean[..., None]
         deviation = torch.sqrt((centred * centred).mean(dim=-1) + 1e-8)
-        after = {"tail": joined[:, joined.shape[1] - self.frames + 1 :]}
+        after = {"tail": joined[:, x.shape[1] :]}
         return torch.cat([mean, deviation, runs.amin(dim=-1), runs.amax(dim=-1)], dim=-1), after

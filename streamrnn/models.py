@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from streamrnn.stage import Stage, State
+from streamrnn.recognizer import CellConfig
+from streamrnn.stage import Inputs, Stage, State
 
 
 class _Recurrent(Stage):
@@ -16,13 +15,13 @@ class _Recurrent(Stage):
     cell: type[nn.RNNBase]
     memories: tuple[str, ...] = ("h",)
 
-    def __init__(self, config: Any, width: int, rate: float) -> None:
+    def __init__(self, config: CellConfig, inputs: Inputs) -> None:
         super().__init__()
-        inputs = config.projection or width
-        self.project: nn.Module = nn.Linear(width, inputs) if config.projection else nn.Identity()
+        width = config.projection or inputs.width
+        self.project: nn.Module = nn.Linear(inputs.width, width) if config.projection else nn.Identity()
         # One module a layer: the state stays (batch, hidden) a layer, and the exporter accepts nothing else.
         self.layers = nn.ModuleList(
-            [self.cell(config.hidden if i else inputs, config.hidden, batch_first=True) for i in range(config.layers)]
+            [self.cell(config.hidden if i else width, config.hidden, batch_first=True) for i in range(config.layers)]
         )
         self.dropout = nn.Dropout(config.dropout)
         self.width = config.hidden

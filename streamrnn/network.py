@@ -12,7 +12,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.features import Scale
 from streamrnn.heads import Head
 from streamrnn.recognizer import Recognizer, RecognizerConfig
-from streamrnn.stage import Chain, Stage, State, build
+from streamrnn.stage import Chain, Inputs, Stage, State, build
 
 # Frames after which a fresh stream's posteriors no longer show that the state began as zeros: a second of them.
 _WARM_UP_S = 1.0
@@ -25,18 +25,18 @@ class Network(Stage):
         """Raises ConfigError where the configuration cannot be built."""
         super().__init__()
         stages: list[tuple[str, Stage]] = []
-        width, rate = config.channels, float(config.rate)
+        inputs = Inputs(config.channels, float(config.rate), config.rate)
         used: Counter[str] = Counter()
         for i, plug in enumerate((*config.features, config.model)):
             kind = registry.of(plug).kind
             used[kind] += 1
             try:
-                stage = build(plug, width, rate)
+                stage = build(plug, inputs)
             except ConfigError as error:
                 raise ConfigError(f"{f'features[{i}]' if i < len(config.features) else 'model'}.{error}") from None
             stages.append((kind if used[kind] == 1 else f"{kind}{used[kind]}", stage))
-            width, rate = stage.width, rate / stage.hop
-        head: Head = registry.of(config.head).load()(config.head, width, tuple(config.labels))
+            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate)
+        head: Head = registry.of(config.head).load()(config.head, inputs.width, tuple(config.labels))
         self.head = head
         self.chain = Chain([*stages, ("head", head)])
         self.hop, self.delay, self.width = self.chain.hop, self.chain.delay, self.chain.width

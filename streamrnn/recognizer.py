@@ -76,7 +76,9 @@ class StatisticsConfig(PlugConfig, frozen=True, tag="statistics"):
     frames: Annotated[int, Meta(ge=2)] = 10
 
 
-class _CellConfig(PlugConfig, frozen=True):
+class CellConfig(PlugConfig, frozen=True):
+    """What the recurrent bodies have in common."""
+
     layers: Count = 2
     hidden: Count = 128
     projection: Annotated[int, Meta(ge=0)] = 0
@@ -84,17 +86,17 @@ class _CellConfig(PlugConfig, frozen=True):
 
 
 @register("model", "streamrnn.models:Gru")
-class GruConfig(_CellConfig, frozen=True, tag="gru"):
+class GruConfig(CellConfig, frozen=True, tag="gru"):
     """Gated recurrent unit (Cho et al. 2014); `projection` > 0 puts a linear layer of that width before it."""
 
 
 @register("model", "streamrnn.models:Lstm")
-class LstmConfig(_CellConfig, frozen=True, tag="lstm"):
+class LstmConfig(CellConfig, frozen=True, tag="lstm"):
     """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
 
 
 @register("model", "streamrnn.models:Rnn")
-class RnnConfig(_CellConfig, frozen=True, tag="rnn"):
+class RnnConfig(CellConfig, frozen=True, tag="rnn"):
     """The plain recurrent network of Elman (1990) with a hyperbolic tangent."""
 
 

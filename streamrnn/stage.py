@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from streamrnn import registry
+from streamrnn.registry import PlugConfig
+
 State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a stage is built for: steps of `width` values at `rate` Hz, made from samples at `sample_rate` Hz."""
+
+    width: int
+    rate: float
+    sample_rate: int
 
 
 class Stage(nn.Module):
@@ -104,9 +116,7 @@ def unstack(state: State) -> list[State]:
     return [{key: value[row : row + 1] for key, value in state.items()} for row in range(rows)]
 
 
-def build(plug_config: Any, width: int, rate: float) -> Stage:
-    """The stage that a registered config describes, for inputs of `width` at `rate` steps a second."""
-    from streamrnn import registry
-
-    stage: Stage = registry.of(plug_config).load()(plug_config, width, rate)
+def build(config: PlugConfig, inputs: Inputs) -> Stage:
+    """The stage that a registered config describes. Raises ConfigError where it does not fit its inputs."""
+    stage: Stage = registry.of(config).load()(config, inputs)
     return stage

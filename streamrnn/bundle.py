@@ -1,0 +1,215 @@
+"""A bundle: one file that holds all that was trained, checked member by member when it is read. No torch, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from streamrnn.backends import Array, ArrayState, Step
+from streamrnn.config import convert
+from streamrnn.errors import BundleError, ConfigError, did_you_mean
+from streamrnn.recognizer import Recognizer, encode
+
+SCHEMA = 1
+BACKENDS = ("onnx", "torch")
+# Posteriors of the golden audio on another processor may differ in the last bits of every step, not by more than this.
+GOLDEN_TOLERANCE = 1e-3
+_MEMBERS = (
+    "recognizer.json",
+    "weights.safetensors",
+    "initial.safetensors",
+    "graph.onnx",
+    "golden.safetensors",
+    "passport.json",
+)
+_LARGEST_MEMBER = 256 * 2**20
+_SHIPPED = Path(__file__).parent / "bundles"
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A synthesised recording `(time, channels)` and the posteriors `(frames, columns)` that it must give."""
+
+    samples: Array
+    posteriors: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a bundle file holds; `sha` is the sha256 of its table of members and so of everything in it."""
+
+    path: Path
+    sha: str
+    recognizer: Recognizer
+    initial: ArrayState
+    weights: ArrayState
+    graph: bytes
+    golden: Golden
+    passport: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What goes into a bundle; `initial` holds `(1, ...)` arrays, the state of a stream that has heard nothing."""
+
+    recognizer: Recognizer
+    initial: ArrayState
+    weights: ArrayState
+    graph: bytes
+    golden: Golden
+    passport: dict[str, Any]
+
+
+def write(path: Path, contents: Contents) -> Bundle:
+    """Write a bundle whole or not at all. Raises BundleError if the place cannot be written."""
+    golden = {"samples": contents.golden.samples, "posteriors": contents.golden.posteriors}
+    members = {
+        "recognizer.json": encode(contents.recognizer),
+        "weights.safetensors": save_tensors(_contiguous(contents.weights)),
+        "initial.safetensors": save_tensors(_contiguous(contents.initial)),
+        "graph.onnx": contents.graph,
+        "golden.safetensors": save_tensors(_contiguous(golden)),
+        "passport.json": json.dumps(contents.passport, indent=1, sort_keys=True).encode(),
+    }
+    table = {"schema": SCHEMA, "members": {name: _sha(data) for name, data in members.items()}}
+    members = {"bundle.json": json.dumps(table, indent=1, sort_keys=True).encode(), **members}
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            # A fixed date: the same contents are the same file, byte for byte.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(memory.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written: {error.strerror}; choose another --out") from None
+    return read(path)
+
+
+def read(path: Path) -> Bundle:
+    """Read and verify a bundle. Raises BundleError if it is missing, truncated, altered or of a newer schema."""
+    sha, members = _verified_members(path)
+    try:
+        recognizer = convert(json.loads(members["recognizer.json"]), Recognizer)
+        golden = load_tensors(members["golden.safetensors"])
+        return Bundle(
+            path=path,
+            sha=sha,
+            recognizer=recognizer,
+            initial=load_tensors(members["initial.safetensors"]),
+            weights=load_tensors(members["weights.safetensors"]),
+            graph=members["graph.onnx"],
+            golden=Golden(golden["samples"], golden["posteriors"]),
+            passport=json.loads(members["passport.json"]),
+        )
+    except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError) as error:
+        raise BundleError(f"{path}: its contents do not fit this version: {error}; train it again") from None
+
+
+def _verified_members(path: Path) -> tuple[str, dict[str, bytes]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            table_bytes = _member(archive, "bundle.json")
+            table = json.loads(table_bytes)
+            schema = table["schema"]
+            if not isinstance(schema, int) or schema > SCHEMA:
+                raise BundleError(f"{path}: schema {schema} is newer than {SCHEMA}; upgrade streamrnn")
+            members = {name: _member(archive, name) for name in _MEMBERS}
+            wrong = [name for name, data in members.items() if _sha(data) != table["members"].get(name)]
+    except BundleError:
+        raise
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror or error}; give the path of a bundle") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{path}: not a bundle, or damaged ({error}); copy or train it again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{path}: damaged table of members ({error}); copy or train it again") from None
+    except Exception as error:  # zlib.error has no base of its own
+        raise BundleError(f"{path}: damaged ({error}); copy or train it again") from None
+    if wrong:
+        raise BundleError(f"{path}: the sha256 of {wrong[0]} differs from its table; copy or train it again")
+    return _sha(table_bytes), members
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _LARGEST_MEMBER:
+        raise ValueError(f"{name} is larger than {_LARGEST_MEMBER} bytes")
+    return archive.read(name)
+
+
+def open_step(bundle: Bundle, backend: str) -> Step:
+    """The step of a bundle on a backend, `onnx` or `torch`. Raises BundleError for another name or a broken graph."""
+    if backend == "onnx":
+        from streamrnn.backends import onnx
+
+        return onnx.open_step(bundle)
+    if backend == "torch":
+        try:
+            from streamrnn.backends import torch
+        except ModuleNotFoundError as error:
+            raise BundleError(
+                f"backend torch: {error.name} is not installed; pip install 'streamrnn[train]'"
+            ) from None
+        return torch.open_step(bundle)
+    raise BundleError(f"backend {backend!r} is unknown; {did_you_mean(backend, BACKENDS)}")
+
+
+def prove(bundle: Bundle, step: Step) -> None:
+    """Play the golden audio in odd chunks. Raises BundleError if the posteriors are not those of the training machine."""
+    hop = bundle.recognizer.hop
+    samples, wanted = bundle.golden.samples, bundle.golden.posteriors
+    state, parts, start, size = dict(bundle.initial), [], 0, 1
+    while start < len(samples):
+        chunk = samples[None, start : start + size * hop]
+        posteriors, state = step(np.ascontiguousarray(chunk), state)
+        parts.append(posteriors[0])
+        start, size = start + size * hop, size % 7 + 2
+    given = np.concatenate(parts)
+    if given.shape != wanted.shape:
+        raise BundleError(f"{bundle.path}: golden audio gives {given.shape}, not {wanted.shape}; train it again")
+    difference = float(np.abs(given - wanted).max())
+    if not difference <= GOLDEN_TOLERANCE:
+        raise BundleError(
+            f"{bundle.path}: golden audio differs by {difference:.2g} (at most {GOLDEN_TOLERANCE:g}); "
+            "this machine computes something else: copy the bundle again or use another backend"
+        )
+
+
+def shipped(name: str) -> Path:
+    """The path of a bundle inside the package. Raises BundleError with the names there are."""
+    path = _SHIPPED / f"{name}.bundle"
+    if not path.is_file():
+        known = [file.stem for file in _SHIPPED.glob("*.bundle")]
+        raise BundleError(f"{name}: no file and no shipped bundle; {did_you_mean(name, known)}")
+    return path
+
+
+def locate(name: str) -> Path:
+    """The path that a user means: a file if there is one, else a shipped bundle. Raises BundleError."""
+    path = Path(name)
+    return path if path.exists() or path.suffix or len(path.parts) > 1 else shipped(name)
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _contiguous(arrays: ArrayState) -> ArrayState:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
