@@ -20,19 +20,22 @@ Score = Annotated[float, Meta(gt=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a decoder found, in frames of its own count: row of the batch, column, run `[start, end)`, when, and how sure."""
+    """What a decoder found, in frames counted from the stream's begin: run `[start, end)`, and when it was decided."""
 
     row: int
     kind: str  # "detection" or "segment"
     column: int
     start: int
     end: int
-    frame: int  # the frame that brought the decision; no event leaves before it
+    frame: int  # the frame that brought the decision
     score: float
 
 
 class Decoder(Protocol):
-    """A fold over posteriors that obeys the law: `found, track = decoder(posteriors, track)`; arguments are not written."""
+    """A fold over posteriors that obeys the law: `found, track = decoder(posteriors, track)`; arguments are not written.
+
+    After its last word a stream is fed `delay` more frames, and then `finish` says what only the end can close.
+    """
 
     delay: int
 
@@ -44,8 +47,222 @@ class Decoder(Protocol):
         """(batch, frames, columns), track -> what was found, by row and frame, and the track after it."""
         ...
 
+    def finish(self, track: Track) -> list[Found]:
+        """What was still open in each row when its stream ended."""
+        ...
+
 
 def build(config: PlugConfig, recognizer: Recognizer) -> Decoder:
-    """The decoder that a config describes, for a recognizer's columns and frame rate."""
+    """The decoder that a config describes. Raises ConfigError where it does not fit the recognizer."""
     decoder: Decoder = registry.of(config).load()(config, recognizer)
     return decoder
+
+
+class _SmoothedConfig(PlugConfig, frozen=True):
+    """Scores are posteriors averaged over `smooth_ms`; a label enters at one threshold and leaves at a lower one."""
+
+    smooth_ms: NotNegative = 100.0
+    enter: Score = 0.5
+    leave: Score = 0.3
+    min_frames: Count = 1
+
+    def __post_init__(self) -> None:
+        if self.leave > self.enter:
+            raise ConfigError(f"leave: {self.leave} is above enter {self.enter}; lower it")
+
+
+@register("decoder", "streamrnn.decoders:Hysteresis")
+class HysteresisConfig(_SmoothedConfig, frozen=True, tag="hysteresis"):
+    """A detection as soon as a label's score has been at `enter` for `min_frames`; then all is mute for `refractory_ms`."""
+
+    refractory_ms: NotNegative = 300.0
+
+
+@register("decoder", "streamrnn.decoders:Endpoint")
+class EndpointConfig(_SmoothedConfig, frozen=True, tag="endpoint"):
+    """A detection when the word is over: the label that had most of the posterior while any was heard.
+
+    A word opens at `enter`. It is over when its label's score falls below `leave`, or after `longest_ms`; a word that
+    opens within `refractory_ms` of the last one's end is its echo and is dropped.
+    """
+
+    refractory_ms: NotNegative = 100.0
+    longest_ms: NotNegative = 800.0
+
+
+@register("decoder", "streamrnn.decoders:Segments")
+class SegmentsConfig(_SmoothedConfig, frozen=True, tag="segments"):
+    """A segment for each run of a label, from `enter` until its score falls below `leave`."""
+
+
+class _Smoothed:
+    """What the folds share: the running mean of the posteriors, the count of frames, and rows in which nothing happens."""
+
+    def __init__(self, config: _SmoothedConfig, recognizer: Recognizer) -> None:
+        self.enter, self.leave, self.min_frames = config.enter, config.leave, config.min_frames
+        self.window = max(1, recognizer.frames(config.smooth_ms))
+        self.delay = self.window + config.min_frames
+        self.columns = len(recognizer.columns)
+        self.labels = np.array([column != BACKGROUND for column in recognizer.columns])
+
+    def initial_track(self, batch: int) -> Track:
+        """Memory of `batch` streams that have heard nothing."""
+        return {
+            "tail": np.zeros((batch, self.window - 1, self.columns), np.float32),
+            "frame": np.zeros(batch, np.int64),
+            # Of each label: frames in a row at `enter`, the frame at which it last rose over `leave`, whether it is held.
+            "run": np.zeros((batch, self.columns), np.int64),
+            "rose": np.full((batch, self.columns), -1, np.int64),
+            "held": np.zeros((batch, self.columns), np.bool_),
+        }
+
+    def finish(self, track: Track) -> list[Found]:
+        """Nothing is open that an end could close."""
+        return []
+
+    def __call__(self, posteriors: NDArray[np.float32], track: Track) -> tuple[list[Found], Track]:
+        """(batch, frames, columns), track -> what was found, by row and frame, and the track after it."""
+        frames = posteriors.shape[1]
+        joined = np.concatenate([track["tail"], posteriors], axis=1)
+        # A sum in a fixed order, so that every split gives the same bits.
+        scores = joined[:, :frames].copy()
+        for i in range(1, self.window):
+            scores += joined[:, i : i + frames]
+        scores *= np.float32(1.0 / self.window) * self.labels
+        after = {name: array.copy() for name, array in track.items() if name != "tail"}
+        after["tail"] = joined[:, frames:].copy()
+        loud = (scores >= self.leave).any(axis=(1, 2)) | (track["rose"] >= 0).any(axis=1)
+        found: list[Found] = []
+        for row in np.flatnonzero(loud):
+            self._fold(int(row), scores[row], posteriors[row], after, found)
+        after["frame"] += frames
+        return found, after
+
+    def _fold(
+        self, row: int, scores: NDArray[Any], posteriors: NDArray[Any], track: Track, found: list[Found]
+    ) -> None:
+        """Go through the frames of one row; `track` is ours to write."""
+        rose, run = track["rose"][row], track["run"][row]
+        first = int(track["frame"][row])
+        over, at_enter = scores >= self.leave, scores >= self.enter
+        # Frames in which every label is low, and was, change nothing.
+        eventful = over.any(axis=1)
+        for i in range(len(scores)):
+            if not eventful[i] and (rose < 0).all():
+                continue
+            frame = first + i
+            rose[over[i] & (rose < 0)] = frame
+            run[:] = np.where(at_enter[i], run + 1, 0)
+            self._frame(row, frame, scores[i], posteriors[i], track, found)
+            rose[~over[i]] = -1
+
+    def _frame(
+        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
+    ) -> None:
+        raise NotImplementedError
+
+
+class Hysteresis(_Smoothed):
+    """Detections as early as they can be had: for wake words, one word at a time."""
+
+    def __init__(self, config: HysteresisConfig, recognizer: Recognizer) -> None:
+        super().__init__(config, recognizer)
+        self.refractory = recognizer.frames(config.refractory_ms)
+
+    def initial_track(self, batch: int) -> Track:
+        """Memory of `batch` streams that have heard nothing."""
+        return {**super().initial_track(batch), "muted": np.zeros(batch, np.int64)}
+
+    def _frame(
+        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
+    ) -> None:
+        held = track["held"][row]
+        held &= score >= self.leave
+        ready = (track["run"][row] >= self.min_frames) & ~held
+        if not ready.any() or frame < track["muted"][row]:
+            return
+        column = int(np.argmax(np.where(ready, score, -1.0)))
+        start = int(track["rose"][row, column])
+        found.append(Found(row, "detection", column, start, frame + 1, frame, float(score[column])))
+        track["muted"][row] = frame + 1 + self.refractory
+        # Every label that is up now belongs to this word; each re-arms when it has fallen.
+        held |= score >= self.leave
+
+
+class Endpoint(_Smoothed):
+    """Detections when the word is over and all of it has been weighed: for words that begin alike."""
+
+    def __init__(self, config: EndpointConfig, recognizer: Recognizer) -> None:
+        super().__init__(config, recognizer)
+        self.refractory = recognizer.frames(config.refractory_ms)
+        self.longest = max(1, recognizer.frames(config.longest_ms))
+        self.delay += self.longest
+
+    def initial_track(self, batch: int) -> Track:
+        """Memory of `batch` streams that have heard nothing."""
+        return {
+            **super().initial_track(batch),
+            "open": np.full(batch, -1, np.int64),
+            "closed": np.full(batch, -(2**40), np.int64),
+            "mass": np.zeros((batch, self.columns), np.float64),
+            "leader": np.full(batch, -1, np.int64),
+        }
+
+    def _frame(
+        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
+    ) -> None:
+        mass, held = track["mass"][row], track["held"][row]
+        held &= score >= self.leave
+        if track["open"][row] < 0:
+            ready = (track["run"][row] >= self.min_frames) & ~held
+            if not ready.any():
+                return
+            leader = int(np.argmax(np.where(ready, score, -1.0)))
+            track["leader"][row] = leader
+            track["open"][row] = track["rose"][row, leader]
+            mass[:] = 0.0
+        mass += score
+        leader = int(np.argmax(mass))
+        opened = int(track["open"][row])
+        over = score[leader] < self.leave and score[int(track["leader"][row])] < self.leave
+        if not over and frame + 1 - opened < self.longest:
+            return
+        if opened - int(track["closed"][row]) >= self.refractory:
+            heard = mass / mass.sum()
+            found.append(Found(row, "detection", leader, opened, frame + 1, frame, float(heard[leader])))
+        track["open"][row] = -1
+        track["closed"][row] = frame + 1
+        held |= score >= self.leave
+
+
+class Segments(_Smoothed):
+    """Runs of labels, each from its start to its end: for activities and machine states."""
+
+    def initial_track(self, batch: int) -> Track:
+        """Memory of `batch` streams that have heard nothing."""
+        return {**super().initial_track(batch), "mass": np.zeros((batch, self.columns), np.float64)}
+
+    def _frame(
+        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
+    ) -> None:
+        held, mass, rose = track["held"][row], track["mass"][row], track["rose"][row]
+        held |= track["run"][row] >= self.min_frames
+        mass += np.where(rose >= 0, score, 0.0)
+        fallen = score < self.leave
+        for column in np.flatnonzero(held & fallen):
+            found.append(self._segment(row, int(column), int(rose[column]), frame, mass[column]))
+        held &= ~fallen
+        mass[fallen] = 0.0
+
+    def finish(self, track: Track) -> list[Found]:
+        """The segments that are still open end with the stream."""
+        frames = track["frame"]
+        return [
+            self._segment(int(row), int(column), int(track["rose"][row, column]), int(frames[row]), track["mass"][row, column])
+            for row, column in np.argwhere(track["held"])
+        ]
+
+    def _segment(self, row: int, column: int, start: int, end: int, mass: float) -> Found:
+        # The score that ended it is low and is in the mass: a small error on the safe side.
+        mean = min(1.0, float(mass) / max(1, end - start))
+        return Found(row, "segment", column, start, end, end, mean)
