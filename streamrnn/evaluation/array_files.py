@@ -1,0 +1,200 @@
+"""Sensor files: NPZ with `x` and `fs`, CSV with a header and a time column first; both may carry a label a sample."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.chunk import Samples
+from streamrnn.errors import RecordingError
+from streamrnn.evaluation.audio_files import Header
+
+TIME_COLUMNS = ("time", "timestamp")
+LABEL_COLUMN = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A sensor CSV: rate in Hz, samples `(time, channels)` float32 and a label a row, "" where none is said."""
+
+    rate: int
+    samples: Samples
+    labels: tuple[str, ...]
+
+
+def npz_header(path: Path) -> Header:
+    """Rate, channels and length of an NPZ from the headers of its arrays. Raises RecordingError."""
+    shape = _npz_shape(path, "x")
+    length, channels = (shape[0], 1) if len(shape) == 1 else shape
+    if not length or not channels:
+        raise RecordingError(f"{path}: x has shape {shape} and so no samples; take the file out")
+    rate = float(np.asarray(_npz_array(path, "fs"), dtype=np.float64).reshape(-1)[0])
+    if not 1 <= rate < 1e9 or abs(rate - round(rate)) > 1e-3 * rate:
+        raise RecordingError(f"{path}: fs is {rate}; it must be a whole number of samples a second, resample the data")
+    return Header(round(rate), channels, length)
+
+
+def read_npz(path: Path, start: int, end: int) -> Samples:
+    """Samples `[start, end)` of the array `x` as float32 `(time, channels)`. Raises RecordingError."""
+    x = _npz_array(path, "x")[start:end]
+    try:
+        samples = x.astype(np.float32)
+    except (TypeError, ValueError):
+        raise RecordingError(f"{path}: x is of type {x.dtype}; store numbers") from None
+    return samples.reshape(len(samples), -1)
+
+
+def has_labels(path: Path) -> bool:
+    """Whether each sample of a sensor file has a label of its own: `y` in an NPZ, a `label` column in a CSV."""
+    if path.suffix.lower() == ".npz":
+        return "y.npy" in _members(path)
+    return LABEL_COLUMN in _columns(path)
+
+
+def npz_labels(path: Path) -> tuple[str, ...]:
+    """The label of each sample: ids `y`, named by a `classes.csv` beside the file. Raises RecordingError."""
+    y = _npz_array(path, "y").reshape(-1)
+    length = _npz_shape(path, "x")[0]
+    if len(y) != length:
+        raise RecordingError(f"{path}: y has {len(y)} labels for {length} samples; give one a sample")
+    classes = path.parent / "classes.csv"
+    names = _class_names(classes) if classes.is_file() else {}
+    return tuple(names.get(str(value), str(value)) for value in y.tolist())
+
+
+def read_csv(path: Path) -> Table:
+    """A CSV whose first column is `time` or `timestamp`, in seconds or ISO 8601. Raises RecordingError.
+
+    The rate is that of most steps from row to row. A series slower than one row a second is counted instead: its rate
+    is 1, and a second of it is a row.
+    """
+    columns, rows = _columns(path), _rows(path)
+    if columns[0] not in TIME_COLUMNS:
+        raise RecordingError(f"{path}: the first column is {columns[0]!r}; put `time` (seconds) or `timestamp` first")
+    places = [i for i, name in enumerate(columns) if i and name != LABEL_COLUMN]
+    if not places:
+        raise RecordingError(f"{path}: no column of values beside {', '.join(columns)}; add at least one")
+    label_place = columns.index(LABEL_COLUMN) if LABEL_COLUMN in columns else -1
+    times: list[float] = []
+    values: list[list[float]] = []
+    labels: list[str] = []
+    for line, row in enumerate(rows, start=2):
+        if not row:
+            continue
+        if len(row) != len(columns):
+            raise RecordingError(f"{path} line {line}: {len(row)} values under {len(columns)} columns; mend the row")
+        try:
+            times.append(_seconds(row[0]))
+            values.append([float(row[place]) for place in places])
+        except ValueError:
+            raise RecordingError(f"{path} line {line}: {','.join(row)!r} is not all numbers; mend the row") from None
+        labels.append(row[label_place].strip() if label_place >= 0 else "")
+    if not values:
+        raise RecordingError(f"{path}: a header and no rows; take the file out")
+    return Table(_rate(path, np.array(times)), np.array(values, dtype=np.float32), tuple(labels))
+
+
+def _npz_shape(path: Path, name: str) -> tuple[int, ...]:
+    _require(path, name)
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        try:
+            version = np.lib.format.read_magic(member)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, _ = reader(member)
+        except ValueError as error:
+            raise RecordingError(f"{path}: {name} is no array ({_line(error)}); store it with numpy.savez") from None
+    if len(shape) not in (1, 2):
+        raise RecordingError(f"{path}: {name} has shape {shape}; it must be (time, channels)")
+    return shape
+
+
+def _npz_array(path: Path, name: str) -> NDArray[Any]:
+    _require(path, name)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            array: NDArray[Any] = archive[name]
+    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise RecordingError(f"{path}: {name} cannot be read ({_line(error)}); store it with numpy.savez") from None
+    if not array.size:
+        raise RecordingError(f"{path}: {name} is empty; store it with numpy.savez")
+    return array
+
+
+def _require(path: Path, name: str) -> None:
+    members = _members(path)
+    if f"{name}.npy" not in members:
+        known = ", ".join(member.removesuffix(".npy") for member in members) or "nothing"
+        raise RecordingError(f"{path}: no array {name!r} (it holds {known}); store x (time, channels) and fs (Hz)")
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}; give the path of a recording") from None
+    except zipfile.BadZipFile:
+        raise RecordingError(f"{path}: not an NPZ file; store x and fs with numpy.savez") from None
+
+
+def _class_names(path: Path) -> dict[str, str]:
+    columns = _columns(path)
+    if columns[:2] != ["label_id", "label"]:
+        raise RecordingError(f"{path}: columns {', '.join(columns)}; write label_id,label")
+    return {row[0]: row[1] for row in _rows(path) if len(row) >= 2}
+
+
+def _columns(path: Path) -> list[str]:
+    return [name.strip() for name in _csv(path, 0, 1)[0]]
+
+
+def _rows(path: Path) -> list[list[str]]:
+    return _csv(path, 1, sys.maxsize)
+
+
+def _csv(path: Path, first: int, last: int) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(islice(csv.reader(file), first, last))
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}; give the path of a recording") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RecordingError(f"{path}: not CSV in UTF-8 ({_line(error)}); export it again") from None
+    if not first and not rows:
+        raise RecordingError(f"{path}: empty; write a header and rows")
+    return rows
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text.strip())
+        # Local time would jump with daylight saving, and differ from machine to machine.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _rate(path: Path, times: NDArray[np.float64]) -> int:
+    if len(times) < 2:
+        return 1
+    steps = np.diff(times)
+    if not np.all(steps > 0):
+        row = int(np.argmax(~(steps > 0))) + 3
+        raise RecordingError(f"{path} line {row}: the time does not grow; sort the rows and take out repeated ones")
+    # Rounded times jitter and pauses are long: the mean of the ordinary steps tells the rate.
+    usual = float(np.median(steps))
+    step = float(np.mean(steps[np.abs(steps - usual) <= 0.5 * usual]))
+    return max(1, round(1.0 / step))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

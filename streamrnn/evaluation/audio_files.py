@@ -1,0 +1,90 @@
+"""Sound files: what their headers say, and their samples, read in ranges or blocks (WAV, FLAC, OGG)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile
+
+from streamrnn.chunk import Samples
+from streamrnn.errors import RecordingError
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+
+# A program that writes a WAV into a pipe cannot know its length and writes (about) the largest one instead.
+_UNKNOWN_LENGTH = 0x7FFFF000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself: sample rate in Hz, channels, and the number of samples a channel."""
+
+    rate: int
+    channels: int
+    length: int
+
+
+def header(path: Path) -> Header:
+    """Rate, channels and length of a sound file, without decoding it. Raises RecordingError."""
+    try:
+        with path.open("rb") as file:
+            _check_length(path, file)
+        info = soundfile.info(str(path))
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}; give the path of a recording") from None
+    except soundfile.SoundFileError as error:
+        raise _unreadable(path, error) from None
+    if info.frames <= 0:
+        raise RecordingError(f"{path}: 0 samples; record it again or take it out")
+    return Header(info.samplerate, info.channels, info.frames)
+
+
+def read(path: Path, start: int, end: int) -> Samples:
+    """Samples `[start, end)` of a sound file as float32 `(time, channels)` in [-1, 1]. Raises RecordingError."""
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            file.seek(start)
+            samples: Samples = file.read(end - start, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise _unreadable(path, error) from None
+    if len(samples) != end - start:
+        raise RecordingError(
+            f"{path}: the header promises {end} samples, only {start + len(samples)} can be read; export it again"
+        )
+    return samples
+
+
+def blocks(path: Path, length: int) -> Iterator[Samples]:
+    """The samples of a sound file in blocks of at most `length`, read one by one. Raises RecordingError."""
+    promised = header(path).length
+    for start in range(0, promised, length):
+        yield read(path, start, min(start + length, promised))
+
+
+def _check_length(path: Path, file: BinaryIO) -> None:
+    """Refuse a WAV that promises more bytes than it has: libsndfile takes what is there and does not tell."""
+    if file.read(4) != b"RIFF":
+        return
+    size = file.seek(0, 2)
+    place = 12
+    while place + 8 <= size:
+        file.seek(place)
+        name, length = struct.unpack("<4sI", file.read(8))
+        if name == b"data":
+            there = size - place - 8
+            if there < length < _UNKNOWN_LENGTH:
+                raise RecordingError(
+                    f"{path}: the header promises {length} bytes of sound, the file holds {there}; export it again"
+                )
+            return
+        place += 8 + length + length % 2
+
+
+def _unreadable(path: Path, error: Exception) -> RecordingError:
+    # libsndfile repeats the path in front of what it has to say.
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return RecordingError(f"{path}: not readable as sound ({reason}); export it as WAV or FLAC again")

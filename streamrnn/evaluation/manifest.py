@@ -1,0 +1,137 @@
+"""The texts that label recordings: `manifest.csv`, files of events in seconds, and Audacity label tracks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamrnn.errors import RecordingError, did_you_mean
+
+MANIFEST = "manifest.csv"
+# Whoever of these columns is filled says which recordings belong together: who spoke, wore the sensor, or which record.
+GROUP_COLUMNS = ("speaker", "subject", "record", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A label over a stretch of a recording, in seconds; `where` names its line for people; no `end` is the file's."""
+
+    where: str
+    label: str
+    start: float
+    end: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a manifest: the recording, its split and group, the case it is of ("" none), the label and its stretch.
+
+    `labels` is a file of further marks, or none; `placed` tells a label over a stretch from one over the whole file.
+    """
+
+    where: str
+    path: Path
+    mark: Mark
+    placed: bool
+    split: str
+    group: str
+    case: str
+    labels: Path | None
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """The lines of a `manifest.csv`; paths in it count from its folder, or `data` in it. Raises RecordingError naming the line."""
+    rows: list[Row] = []
+    for where, line in _lines(path, ("path", "label")):
+        if not line["path"]:
+            raise RecordingError(f"{where}: no path; name the recording")
+        rows.append(
+            Row(
+                where=where,
+                path=_place(path.parent, line["path"]),
+                mark=_mark(where, line),
+                placed=bool(line.get("start") or line.get("end")),
+                split=line.get("split", ""),
+                group=next((line[column] for column in GROUP_COLUMNS if line.get(column)), ""),
+                case=line.get("case", ""),
+                labels=path.parent / line["labels"] if line.get("labels") else None,
+            )
+        )
+    if not rows:
+        raise RecordingError(f"{path}: a header and no rows; name the recordings in it")
+    return rows
+
+
+def read_marks(path: Path) -> list[Mark]:
+    """The marks of an Audacity label track (.txt) or of a CSV with `start,end,label`. Raises RecordingError."""
+    if path.suffix.lower() == ".txt":
+        return _label_track(path)
+    return [_mark(where, line) for where, line in _lines(path, ("start", "end", "label"))]
+
+
+def _place(folder: Path, name: str) -> Path:
+    inner = folder / "data" / name
+    return inner if inner.exists() and not (folder / name).exists() else folder / name
+
+
+def _label_track(path: Path) -> list[Mark]:
+    marks = []
+    for number, text in enumerate(_text(path).splitlines(), start=1):
+        # A line that begins with a backslash holds the frequencies of the mark before it.
+        if not text.strip() or text.startswith("\\"):
+            continue
+        where = f"{path} line {number}"
+        start, _, rest = text.partition("\t")
+        end, tab, label = rest.partition("\t")
+        if not tab or not label.strip():
+            raise RecordingError(f"{where}: {text!r} is not start, end and label with tabs between; mend the line")
+        marks.append(_mark(where, {"start": start, "end": end, "label": label.strip()}))
+    return marks
+
+
+def _mark(where: str, line: dict[str, str]) -> Mark:
+    start = _seconds(where, "start", line.get("start") or "0")
+    end = _seconds(where, "end", line["end"]) if line.get("end") else None
+    if start < 0 or (end is not None and end < start):
+        raise RecordingError(f"{where}: start {start:g} s, end {end} s; write 0 <= start <= end")
+    return Mark(where, line.get("label", ""), start, end)
+
+
+def _seconds(where: str, column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e9:
+        raise RecordingError(f"{where}: {column} is {text!r}; write seconds, as 1.25")
+    return value
+
+
+def _lines(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row of a CSV as column -> text, with its place for people; empty rows are left out."""
+    reader = csv.reader(_text(path).splitlines(keepends=True))
+    try:
+        columns = [column.strip() for column in next(reader, [])]
+        for column in needed:
+            if column not in columns:
+                raise RecordingError(f"{path}: no column {column!r}; {did_you_mean(column, filter(None, columns))}")
+        for cells in reader:
+            where = f"{path} line {reader.line_num}"
+            if not any(cells):
+                continue
+            if len(cells) != len(columns):
+                raise RecordingError(f"{where}: {len(cells)} values under {len(columns)} columns; mend the row")
+            yield where, dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+    except csv.Error as error:
+        raise RecordingError(f"{path} line {reader.line_num}: {error}; mend the row") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}; give a file of labels that is there") from None
+    except UnicodeDecodeError:
+        raise RecordingError(f"{path}: not UTF-8 text; save it as UTF-8") from None

@@ -1,0 +1,297 @@
+"""Recordings with their labels, one by one or by the folder: headers are read at once, samples on demand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from streamrnn.chunk import Samples
+from streamrnn.errors import RecordingError
+from streamrnn.evaluation import array_files, audio_files
+from streamrnn.evaluation.audio_files import Header
+from streamrnn.evaluation.manifest import MANIFEST, Mark, Row, read_manifest, read_marks
+
+SUFFIXES = (*audio_files.SUFFIXES, ".npz", ".csv")
+# Names that data sets give to the samples that nobody has labelled.
+_UNLABELLED = ("", "unlabelled", "unlabeled")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Samples `[start, end)` of a recording, at least one, and their label in the data folder; "_..." is background."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A labelled recording, or the cut `span` (start, end in samples) of a longer file; segments count from the cut.
+
+    `group` is the speaker, subject or record, "" if unknown; `split` is "" if none is said. `labelled` says what the
+    labels tell: of "events", outside of which is background, or of all "samples", outside of which nobody knows.
+    """
+
+    path: Path
+    rate: int
+    channels: int
+    split: str
+    group: str
+    segments: tuple[Segment, ...]
+    span: tuple[int, int]
+    labelled: Literal["events", "samples"]
+
+    @property
+    def length(self) -> int:
+        """Its number of samples."""
+        return self.span[1] - self.span[0]
+
+    @property
+    def seconds(self) -> float:
+        """Its duration in seconds."""
+        return self.length / self.rate
+
+    def samples(self) -> Samples:
+        """Its samples, read now: float32 `(time, channels)`. Raises RecordingError, also where one is not finite."""
+        return _read(self.path, *self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A recording of a data folder that is not used, and the reason, which names its path."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What data folders hold: the recordings, and what was left out of them."""
+
+    recordings: tuple[Recording, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def read_audio(path: Path) -> tuple[Samples, int]:
+    """The samples of a file, float32 `(time, channels)`, and its rate in Hz. Raises RecordingError, also for NaN."""
+    header = read_header(path)
+    return _read(path, 0, header.length), header.rate
+
+
+def read_blocks(path: Path, length: int) -> Iterator[Samples]:
+    """The samples of a file in blocks of at most `length`; sound is read one by one. Raises RecordingError."""
+    if path.suffix.lower() not in audio_files.SUFFIXES:
+        samples, _ = read_audio(path)
+        yield from (samples[start : start + length] for start in range(0, len(samples), length))
+        return
+    start = 0
+    for block in audio_files.blocks(path, length):
+        yield _finite(path, block, start)
+        start += len(block)
+
+
+def read_header(path: Path) -> Header:
+    """Rate, channels and length of a file: sound (WAV, FLAC, OGG), NPZ or CSV. Raises RecordingError."""
+    suffix = path.suffix.lower()
+    if suffix in audio_files.SUFFIXES:
+        return audio_files.header(path)
+    if suffix == ".npz":
+        return array_files.npz_header(path)
+    if suffix == ".csv":
+        table = array_files.read_csv(path)
+        return Header(table.rate, table.samples.shape[1], len(table.samples))
+    raise RecordingError(f"{path}: {suffix or 'a name without ending'} is not read; give {', '.join(SUFFIXES)}")
+
+
+def read_folder(path: Path) -> list[Recording]:
+    """The usable recordings of a data folder, see `read_data`."""
+    return list(read_data([path]).recordings)
+
+
+def read_data(paths: Sequence[Path]) -> Dataset:
+    """The recordings of data folders, each with a `manifest.csv`, a folder per label or label tracks.
+
+    A file that cannot be read is left out with its reason; a manifest that names a missing file, times that are not in
+    the recording and a folder without any usable recording raise RecordingError.
+    """
+    recordings: list[Recording] = []
+    left_out: list[LeftOut] = []
+    for path in paths:
+        if not path.is_dir():
+            what = "not a folder" if path.exists() else "no such folder"
+            raise RecordingError(f"{path}: {what}; give a folder of recordings")
+        manifest = path / MANIFEST
+        found = list(_from_manifest(manifest) if manifest.is_file() else _from_folder(path))
+        usable = [item for item in found if isinstance(item, Recording)]
+        unusable = [item for item in found if isinstance(item, LeftOut)]
+        if not usable:
+            # Reasons name their files already.
+            reason = unusable[0].reason if unusable else f"{path}: no recordings"
+            raise RecordingError(f"{reason}; put a folder per label, label tracks or a {MANIFEST} into {path}")
+        recordings += usable
+        left_out += unusable
+    return Dataset(tuple(recordings), tuple(left_out))
+
+
+def _from_folder(folder: Path) -> Iterator[Recording | LeftOut]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            for inner in sorted(path.iterdir()):
+                if not inner.name.startswith(".") and inner.suffix.lower() != ".txt":
+                    yield _from_file(inner, [Mark(str(inner), path.name, 0.0, None)])
+        elif path.suffix.lower() in SUFFIXES:
+            yield _from_file(path, [])
+
+
+def _from_file(path: Path, marks: list[Mark]) -> Recording | LeftOut:
+    """A recording without a manifest: a label track beside it, or labels within it, say more than its folder's name."""
+    try:
+        header = read_header(path)
+    except RecordingError as error:
+        return LeftOut(path, str(error))
+    track = path.with_suffix(".txt")
+    if track.is_file():
+        marks = read_marks(track)
+    elif not marks and not _labels_samples(path):
+        return LeftOut(path, f"{path}: no label track {track.name} beside it")
+    return _recording(path, header, marks, (0, header.length), split="", group="")
+
+
+def _from_manifest(manifest: Path) -> Iterator[Recording | LeftOut]:
+    by_path: dict[Path, list[Row]] = {}
+    for row in read_manifest(manifest):
+        by_path.setdefault(row.path, []).append(row)
+    for path, rows in by_path.items():
+        if not path.is_file():
+            raise RecordingError(f"{rows[0].where}: names {path}, which is missing; restore it or take out the line")
+        try:
+            header = read_header(path)
+        except RecordingError as error:
+            yield LeftOut(path, str(error))
+            continue
+        cases = _cases(rows, header)
+        whole = (0, header.length)
+        for case in cases:
+            stretches = [_segment(row.mark, header, whole) for row in case]
+            span = (min(s.start for s in stretches), max(s.end for s in stretches)) if len(cases) > 1 else whole
+            yield _from_rows(path, header, case, span)
+
+
+def _cases(rows: list[Row], header: Header) -> list[list[Row]]:
+    """The rows of one file, parted into recordings; mostly they are the segments of a single one.
+
+    They are recordings of their own, laid one after another in a file, if a column `case` says so, if their splits
+    differ, or if they fill the file without a gap and a label follows itself: in one recording that is one row.
+    """
+    if any(row.case for row in rows):
+        return [[row for row in rows if row.case == case] for case in dict.fromkeys(row.case for row in rows)]
+    stretches = [_segment(row.mark, header, (0, header.length)) for row in rows]
+    ordered = sorted(stretches, key=lambda segment: segment.start)
+    borders = [0, *(segment.start for segment in ordered[1:]), header.length]
+    fills = borders[:-1] == [s.start for s in ordered] and borders[1:] == [s.end for s in ordered]
+    repeats = any(before.label == after.label for before, after in itertools.pairwise(ordered))
+    if len({row.split for row in rows}) > 1 or (fills and repeats):
+        return [[row] for row in rows]
+    return [rows]
+
+
+def _from_rows(path: Path, header: Header, rows: list[Row], span: tuple[int, int]) -> Recording:
+    marks: list[Mark] = []
+    for row in rows:
+        marks += read_marks(row.labels) if row.labels else [row.mark] if row.mark.label else []
+    groups = {row.group for row in rows}
+    group = rows[0].group if len(groups) == 1 else ""
+    return _recording(path, header, marks, span, split=rows[0].split, group=group)
+
+
+def _recording(
+    path: Path, header: Header, marks: list[Mark], span: tuple[int, int], *, split: str, group: str
+) -> Recording:
+    by_sample = _labels_samples(path)
+    segments: Iterable[Segment] = (_segment(mark, header, span) for mark in marks)
+    if by_sample and not marks:
+        segments = _runs(path)
+    return Recording(
+        path=path,
+        rate=header.rate,
+        channels=header.channels,
+        split=split,
+        group=group,
+        segments=_joined(segment for segment in segments if segment.label.lower() not in _UNLABELLED),
+        span=span,
+        labelled="samples" if by_sample else "events",
+    )
+
+
+def _segment(mark: Mark, header: Header, span: tuple[int, int]) -> Segment:
+    """Seconds of the file -> samples of the cut; an instant is the one sample that it falls on."""
+    first, last = span
+    start = round(mark.start * header.rate)
+    end = last if mark.end is None else round(mark.end * header.rate)
+    # Times are written with two digits after the point or so: the rounding of the last one is no mistake.
+    allowed = 1 + header.rate // 100
+    if start >= last or end > last + allowed or start < first - allowed:
+        raise RecordingError(
+            f"{mark.where}: {mark.start:g} to {end / header.rate:g} s lies outside of the recording, "
+            f"{first / header.rate:g} to {last / header.rate:g} s; mend the times"
+        )
+    start, end = max(start, first), min(end, last)
+    return Segment(start - first, max(end, start + 1) - first, mark.label)
+
+
+def _labels_samples(path: Path) -> bool:
+    return path.suffix.lower() not in audio_files.SUFFIXES and array_files.has_labels(path)
+
+
+def _runs(path: Path) -> Iterator[Segment]:
+    """The runs of equal labels of a file that labels each sample."""
+    is_npz = path.suffix.lower() == ".npz"
+    labels = array_files.npz_labels(path) if is_npz else array_files.read_csv(path).labels
+    start = 0
+    for label, run in itertools.groupby(labels):
+        end = start + sum(1 for _ in run)
+        yield Segment(start, end, label)
+        start = end
+
+
+def _joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """In order of time, with overlaps of one label joined: two people who speak at once are one stretch of speech."""
+    joined: list[Segment] = []
+    latest: dict[str, int] = {}
+    for segment in sorted(segments, key=lambda s: (s.start, s.end, s.label)):
+        place = latest.get(segment.label)
+        if place is not None and segment.start < joined[place].end:
+            before = joined[place]
+            joined[place] = Segment(before.start, max(before.end, segment.end), segment.label)
+        else:
+            latest[segment.label] = len(joined)
+            joined.append(segment)
+    return tuple(joined)
+
+
+def _read(path: Path, start: int, end: int) -> Samples:
+    suffix = path.suffix.lower()
+    if suffix in audio_files.SUFFIXES:
+        samples = audio_files.read(path, start, end)
+    elif suffix == ".npz":
+        samples = array_files.read_npz(path, start, end)
+    else:
+        samples = array_files.read_csv(path).samples[start:end]
+    return _finite(path, samples, start)
+
+
+def _finite(path: Path, samples: Samples, start: int) -> Samples:
+    wrong = ~np.isfinite(samples).all(axis=1)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        value = samples[place][~np.isfinite(samples[place])][0]
+        raise RecordingError(f"{path}: sample {start + place} is {value}; mend or cut out what is not a number")
+    return samples
