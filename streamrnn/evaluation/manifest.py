@@ -42,7 +42,7 @@ class Row:
 
 
 def read_manifest(path: Path) -> list[Row]:
-    """The lines of a `manifest.csv`; paths in it count from its folder, or `data` in it. Raises RecordingError naming the line."""
+    """The lines of a `manifest.csv`; paths count from its folder or `data` in it. Raises RecordingError."""
     rows: list[Row] = []
     for where, line in _lines(path, ("path", "label")):
         if not line["path"]:
