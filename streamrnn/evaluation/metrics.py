@@ -1,0 +1,108 @@
+"""Numbers with their uncertainty: shares, rates an hour, confusions of frames and clips, quantiles of delays."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Of a normal distribution, for 95 %.
+_Z = 1.959964
+
+Confusion = Mapping[tuple[str, str], int]
+"""(what was said, what was heard) -> how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured value with its 95 % interval; `count` of `of` were counted (clips, words, frames, or hours)."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    of: float
+
+
+def share(count: int, of: int) -> Estimate:
+    """A share of `of` independent trials, with Wilson's interval (1927). Raises ValueError for no trial."""
+    if not 0 <= count <= of or of == 0:
+        raise ValueError(f"{count} of {of} is no share")
+    p, n = count / of, float(of)
+    middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+    # Rounding must not push the interval off the value at 0 and 1.
+    return Estimate(p, max(0.0, min(middle - reach, p)), min(1.0, max(middle + reach, p)), count, n)
+
+
+def rate_per_hour(count: int, hours: float) -> Estimate:
+    """Events an hour, with the interval of a Poisson count in Byar's approximation. Raises ValueError for no time."""
+    if count < 0 or not hours > 0:
+        raise ValueError(f"{count} in {hours} h is no rate")
+    low = 0.0
+    if count:
+        low = count * max(0.0, 1 - 1 / (9 * count) - _Z / (3 * math.sqrt(count))) ** 3
+    above = count + 1
+    high = above * (1 - 1 / (9 * above) + _Z / (3 * math.sqrt(above))) ** 3
+    return Estimate(count / hours, low / hours, high / hours, count, hours)
+
+
+def clip_is_right(said: str, heard: Sequence[str]) -> bool:
+    """The clip rule: exactly one detection, of the right label."""
+    return len(heard) == 1 and heard[0] == said
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How well one class is found: precision, recall, F1, and the number of its trials."""
+
+    precision: float
+    recall: float
+    f1: float
+    said: int
+
+
+def class_scores(confusion: Confusion) -> dict[str, ClassScore]:
+    """Scores of each class that was said; what was only heard shows as lost precision and recall of the others."""
+    said: Counter[str] = Counter()
+    heard: Counter[str] = Counter()
+    for (truth, guess), count in confusion.items():
+        said[truth] += count
+        heard[guess] += count
+    scores: dict[str, ClassScore] = {}
+    for label in sorted(label for label, count in said.items() if count):
+        right = confusion.get((label, label), 0)
+        precision = right / heard[label] if heard[label] else 0.0
+        recall = right / said[label]
+        f1 = 2 * right / (said[label] + heard[label])
+        scores[label] = ClassScore(precision, recall, f1, said[label])
+    return scores
+
+
+def macro_f1(confusion: Confusion) -> float:
+    """The mean F1 of the classes that were said, each counting the same. Raises ValueError if none was."""
+    scores = class_scores(confusion)
+    if not scores:
+        raise ValueError("nothing was said")
+    return sum(score.f1 for score in scores.values()) / len(scores)
+
+
+def accuracy(confusion: Confusion) -> Estimate:
+    """The share of the trials in which what was heard was said. Raises ValueError for no trial."""
+    return share(sum(n for (said, heard), n in confusion.items() if said == heard), sum(confusion.values()))
+
+
+def count_pairs(said: Iterable[str], heard: Iterable[str]) -> Counter[tuple[str, str]]:
+    """The confusion of two sequences of equal length. Raises ValueError for unequal ones."""
+    return Counter(zip(said, heard, strict=True))
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99 of some delays; empty for none."""
+    if not values:
+        return {}
+    points = np.quantile(np.asarray(values), [0.5, 0.95, 0.99])
+    return dict(zip(("p50", "p95", "p99"), (float(point) for point in points), strict=True))
