@@ -51,6 +51,8 @@ class Stage(nn.Module):
 
     def finish(self, state: State, like: Tensor) -> tuple[Tensor, State]:
         """Feed the zeros that bring out what is pending; `like` is any input `(batch, time, inputs)` of the stream."""
+        if not self.delay:
+            return like.new_zeros(like.shape[0], 0, self.width), state
         zeros = like.new_zeros(like.shape[0], -(-self.delay // self.hop) * self.hop, like.shape[2])
         return self(zeros, state)
 
