@@ -1,0 +1,116 @@
+"""The ingest wire: headers of streams that clients bring, their payloads and the answers. No sockets here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from streamrnn.chunk import Samples
+from streamrnn.wire import NOBODY, Name, Natural, WireError, parse
+
+ENDPOINT = "tcp://127.0.0.1:5561"
+LARGEST_CHUNK = 1 << 16  # samples of one data message
+MOST_CHANNELS = 256
+DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """The first part of an ingest message; `kind` tells which."""
+
+
+class Start(_Header, frozen=True, tag="start"):
+    """A client opens a stream of `rate` Hz; `dtype` is that of its payloads, little-endian, channels interleaved."""
+
+    stream: Name
+    rate: Annotated[int, Meta(ge=1, le=1_000_000)]
+    channels: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] = 1
+    dtype: str = "int16"
+
+
+class Data(_Header, frozen=True, tag="data"):
+    """A client brings `n` samples, the first of which has the index `start` in the stream."""
+
+    stream: Name
+    start: Natural
+    n: Annotated[int, Meta(ge=1, le=LARGEST_CHUNK)]
+
+
+class End(_Header, frozen=True, tag="end"):
+    """A client closes a stream; the daemon says it back when all of it is taken."""
+
+    stream: Name
+
+
+class Credit(_Header, frozen=True, tag="credit"):
+    """The daemon takes `n` samples more of a stream; 0 only asks whether the client is still there."""
+
+    stream: Name
+    n: Natural
+
+
+class Error(_Header, frozen=True, tag="error"):
+    """The daemon did not take a message: `code` for programs, `text` for people, of `stream` ("": none readable)."""
+
+    code: str
+    text: str
+    stream: str = ""
+
+
+Request = Start | Data | End
+Answer = Credit | Error | End
+
+
+def encode_header(header: Request | Answer) -> bytes:
+    """The JSON part of an ingest message."""
+    return msgspec.json.encode(header)
+
+
+def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
+    """Header and payload of what a client sent.
+
+    Raises WireError with the code `parts`, `malformed`, `name`, `dtype` or `size`.
+    """
+    if len(parts) not in (1, 2):
+        raise WireError("parts", f"{len(parts)} parts; send [json header, payload]")
+    header: Request = parse(parts[0], Request)
+    if header.stream == NOBODY:
+        raise WireError("name", f"stream {NOBODY!r} stands for no stream; choose another name")
+    if isinstance(header, Start) and header.dtype not in DTYPES:
+        raise WireError("dtype", f"{header.dtype!r} is none of {', '.join(DTYPES)}")
+    payload = parts[1] if len(parts) == 2 else b""
+    if payload and not isinstance(header, Data):
+        raise WireError("size", f"{len(payload)} bytes of payload; only data has one")
+    return header, payload
+
+
+def decode_answer(parts: Sequence[bytes]) -> Answer:
+    """What the daemon answered a client. Raises WireError with the code `parts` or `malformed`."""
+    if len(parts) != 1:
+        raise WireError("parts", f"{len(parts)} parts; an answer is [json header]")
+    answer: Answer = parse(parts[0], Answer)
+    return answer
+
+
+def pack(samples: Samples, dtype: str) -> bytes:
+    """Samples `(time, channels)` as a payload; int16 takes [-1, 1] and clips beyond it."""
+    if dtype == "int16":
+        samples = np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767)
+    return samples.astype(DTYPES[dtype]).tobytes()
+
+
+def unpack(payload: bytes, n: int, channels: int, dtype: str) -> Samples:
+    """A payload as samples `(n, channels)`; int16 becomes [-1, 1). Raises WireError `size`."""
+    kind = DTYPES[dtype]
+    wanted = n * channels * kind.itemsize
+    if len(payload) != wanted:
+        raise WireError(
+            "size", f"{len(payload)} bytes of payload; {n} samples of {channels} channels in {dtype} are {wanted}"
+        )
+    samples: Samples = np.frombuffer(payload, kind).reshape(n, channels).astype(np.float32)
+    if dtype == "int16":
+        samples /= np.float32(32768.0)
+    return samples

@@ -1,0 +1,175 @@
+"""The results wire: topics and messages, checked as they come in. No sockets here; docs/wire.md is its page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from streamrnn.errors import StreamError, UserError
+from streamrnn.events import KINDS, SCHEMA, BundleRef, Heard, Lost
+
+PREFIX = f"v{SCHEMA}/"
+NOBODY = "_"  # stands where a topic has no stream or no bundle
+RESULTS_ENDPOINT = "tcp://127.0.0.1:5560"
+
+_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}\Z")]
+Natural = Annotated[int, Meta(ge=0, le=2**62)]
+Positive = Annotated[int, Meta(ge=1, le=2**62)]
+
+
+class WireError(UserError):
+    """What came over the wire breaks its rules; `code` is for programs, `text` for people."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """When: samples of the source heard so far and their rate in Hz are the truth; the two clocks are advisory."""
+
+    sample: Natural
+    rate: Natural
+    mono_ns: Natural
+    utc_ns: Natural
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What became of a stream or a source: `opened`, `ended`, `failed` or `refused`, and a line for people."""
+
+    state: str
+    text: str
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A sign of life: the last `seq` of each topic that changed since the beat before."""
+
+    topics: dict[str, int]
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts."""
+
+    version: str
+    bundles: tuple[BundleRef, ...]
+    streams: tuple[str, ...]
+    topics: dict[str, int]
+
+
+class Bye(msgspec.Struct, frozen=True):
+    """The last message of a run: the last `seq` of each topic, so that a subscriber knows whether it has them all."""
+
+    reason: str
+    topics: dict[str, int]
+
+
+Body = Heard | Lost | Status | Beat | Hello | Bye | dict[str, Any]
+
+# Kinds that have no struct yet are read as plain JSON objects.
+_BODIES: dict[str, type[msgspec.Struct]] = {
+    "detection": Heard,
+    "segment": Heard,
+    "gap": Lost,
+    "status": Status,
+    "heartbeat": Beat,
+    "hello": Hello,
+    "bye": Bye,
+}
+
+
+class _Version(msgspec.Struct, frozen=True):
+    v: int
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    v: int
+    kind: str
+    stream: Name
+    bundle: BundleRef
+    run: Name
+    epoch: Natural
+    seq: Positive
+    t: Moment
+    readiness: str
+    gap: Natural
+    id: str
+
+
+class _Received(_Envelope, frozen=True):
+    body: msgspec.Raw
+
+
+class Message(_Envelope, frozen=True):
+    """One published result.
+
+    `run` is new a process start; `seq` counts the messages of its topic in a run, from 1; `epoch` grows whenever the
+    stream's memory was lost; `gap` is how many samples of the stream were lost so far; `id` names a detection or
+    segment for ever, "" for other kinds; `body` is what its kind says.
+    """
+
+    body: Body
+
+    @property
+    def topic(self) -> str:
+        """What it is published under, `v1/<kind>/<stream>/<bundle>/`."""
+        return topic_of(self.kind, self.stream, self.bundle.name)
+
+
+def topic_of(kind: str, stream: str = NOBODY, bundle: str = NOBODY) -> str:
+    """`v1/<kind>/<stream>/<bundle>/`: the slash at the end keeps mic1 from matching mic10."""
+    return f"{PREFIX}{kind}/{stream}/{bundle}/"
+
+
+def check_name(name: str) -> str:
+    """The name of a stream, if it can stand in a topic. Raises StreamError with one that can."""
+    if _NAME.fullmatch(name) and name != NOBODY:
+        return name
+    raise StreamError(f"stream {name!r}: a name is 1 to 64 of a-z 0-9 _ . - and not just _; call it {as_name(name)!r}")
+
+
+def as_name(text: str) -> str:
+    """The nearest name that can stand in a topic, such as `my-talk` of "My talk"."""
+    return re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-_.")[:64] or "stream"
+
+
+def encode(message: Message) -> list[bytes]:
+    """The parts `[topic, json]` of a message."""
+    return [message.topic.encode(), msgspec.json.encode(message)]
+
+
+def decode(parts: Sequence[bytes]) -> Message:
+    """The message of received parts `[topic, json, raw...]`; fields and raw parts that are new are passed over.
+
+    Raises WireError with the code `parts`, `malformed`, `version`, `kind`, `name` or `topic`.
+    """
+    if len(parts) < 2:
+        raise WireError("parts", f"{len(parts)} parts; a message is [topic, json, raw...]")
+    version = parse(parts[1], _Version).v
+    if version != SCHEMA:
+        raise WireError("version", f"v is {version}, this reads {SCHEMA}; use the same version on both sides")
+    received = parse(parts[1], _Received)
+    if received.kind not in KINDS:
+        raise WireError("kind", f"{received.kind!r} is none of {', '.join(KINDS)}")
+    if not _NAME.fullmatch(received.bundle.name):
+        raise WireError("name", f"bundle {received.bundle.name!r} is no name")
+    body: Any = parse(bytes(received.body), _BODIES.get(received.kind, dict[str, Any]))
+    fields = {name: getattr(received, name) for name in _Envelope.__struct_fields__}
+    message = Message(**fields, body=body)
+    if parts[0] != message.topic.encode():
+        raise WireError("topic", f"{parts[0]!r} carries a message of {message.topic}")
+    return message
+
+
+def parse(data: bytes, kind: Any) -> Any:
+    """JSON as the type `kind`. Raises WireError with the code `malformed`."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    # The last two: bytes that are no UTF-8, and brackets nested deeper than the stack.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError("malformed", " ".join(str(error).split()) or type(error).__name__) from None
