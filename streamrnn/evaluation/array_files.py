@@ -192,9 +192,8 @@ def _rate(path: Path, times: NDArray[np.float64]) -> int:
     if np.mean(wrong) > 0.01:
         raise RecordingError(f"{path} line {int(np.argmax(wrong)) + 3}: the time does not grow; sort the rows")
     steps = steps[~wrong]
-    # Rounded times jitter and pauses are long: the mean of the ordinary steps tells the rate.
-    usual = float(np.median(steps))
-    step = float(np.mean(steps[np.abs(steps - usual) <= 0.5 * usual]))
+    # Rounded times jitter, which evens out in a mean, and pauses do not: what is no pause tells the rate.
+    step = float(np.mean(steps[steps <= 3.0 * np.median(steps)]))
     return max(1, round(1.0 / step))
 
 
