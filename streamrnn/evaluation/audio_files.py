@@ -1,9 +1,8 @@
-"""Sound files: what their headers say, and their samples, read in ranges or blocks (WAV, FLAC, OGG)."""
+"""Sound files: what their headers say, and their samples, read by range (WAV, FLAC, OGG)."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -53,16 +52,9 @@ def read(path: Path, start: int, end: int) -> Samples:
         raise _unreadable(path, error) from None
     if len(samples) != end - start:
         raise RecordingError(
-            f"{path}: the header promises {end} samples, only {start + len(samples)} can be read; export it again"
+            f"{path}: the header promises at least {end} samples, no more than {start + len(samples)} can be read; export it again"
         )
     return samples
-
-
-def blocks(path: Path, length: int) -> Iterator[Samples]:
-    """The samples of a sound file in blocks of at most `length`, read one by one. Raises RecordingError."""
-    promised = header(path).length
-    for start in range(0, promised, length):
-        yield read(path, start, min(start + length, promised))
 
 
 def _check_length(path: Path, file: BinaryIO) -> None:

@@ -61,6 +61,10 @@ class Recording:
         """Its samples, read now: float32 `(time, channels)`. Raises RecordingError, also where one is not finite."""
         return _read(self.path, *self.span)
 
+    def blocks(self, length: int) -> Iterator[Samples]:
+        """The same in blocks of at most `length` samples, so that an hour of sound never stands in memory."""
+        return _blocks(self.path, *self.span, length)
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -86,14 +90,7 @@ def read_audio(path: Path) -> tuple[Samples, int]:
 
 def read_blocks(path: Path, length: int) -> Iterator[Samples]:
     """The samples of a file in blocks of at most `length`; sound is read one by one. Raises RecordingError."""
-    if path.suffix.lower() not in audio_files.SUFFIXES:
-        samples, _ = read_audio(path)
-        yield from (samples[start : start + length] for start in range(0, len(samples), length))
-        return
-    start = 0
-    for block in audio_files.blocks(path, length):
-        yield _finite(path, block, start)
-        start += len(block)
+    return _blocks(path, 0, read_header(path).length, length)
 
 
 def read_header(path: Path) -> Header:
@@ -275,6 +272,16 @@ def _joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
             latest[segment.label] = len(joined)
             joined.append(segment)
     return tuple(joined)
+
+
+def _blocks(path: Path, first: int, last: int, length: int) -> Iterator[Samples]:
+    if path.suffix.lower() in audio_files.SUFFIXES:
+        for start in range(first, last, length):
+            yield _read(path, start, min(start + length, last))
+    else:
+        # Arrays and tables are not laid out to be read in pieces.
+        samples = _read(path, first, last)
+        yield from (samples[start : start + length] for start in range(0, len(samples), length))
 
 
 def _read(path: Path, start: int, end: int) -> Samples:
