@@ -13,14 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrnn.errors import RecordingError
+from streamrnn.evaluation import files
 from streamrnn.evaluation.recordings import (
     Recording,
     Segment,
     read_audio,
-    read_blocks,
     read_data,
     read_folder,
-    read_header,
 )
 from streamrnn.evaluation.summary import summary
 from streamrnn.recognizer import ClassesConfig, GruConfig, RecognizerConfig
@@ -82,7 +81,7 @@ def test_blocks_are_the_whole_in_pieces(tmp_path_factory: pytest.TempPathFactory
         np.savez(path, x=samples, fs=RATE)
     else:
         path.write_text("time,v\n" + "".join(f"{i / 100},{v}\n" for i, v in enumerate(samples[:, 0])))
-    blocks = list(read_blocks(path, length))
+    blocks = list(files.blocks(path, 0, 800, length))
     assert all(len(block) == length for block in blocks[:-1])
     np.testing.assert_array_equal(np.concatenate(blocks), read_audio(path)[0])
 
@@ -97,7 +96,7 @@ def test_sensor_arrays_keep_their_values(tmp_path: Path) -> None:
 def test_a_table_with_rounded_times_and_a_pause_has_its_rate(tmp_path: Path) -> None:
     times = np.round(np.concatenate([np.arange(200), 900 + np.arange(100)]) / 60, 2)
     (tmp_path / "a.csv").write_text("time,x,y\n" + "".join(f"{t},1,2\n" for t in times))
-    header = read_header(tmp_path / "a.csv")
+    header = files.header(tmp_path / "a.csv")
     assert (header.rate, header.channels, header.length) == (60, 2, 300)
 
 

@@ -52,7 +52,8 @@ def read(path: Path, start: int, end: int) -> Samples:
         raise _unreadable(path, error) from None
     if len(samples) != end - start:
         raise RecordingError(
-            f"{path}: the header promises at least {end} samples, no more than {start + len(samples)} can be read; export it again"
+            f"{path}: the header promises {end} samples or more, but only {start + len(samples)} can be read; "
+            "export it again"
         )
     return samples
 

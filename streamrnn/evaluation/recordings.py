@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation import array_files, audio_files
+from streamrnn.evaluation import files
 from streamrnn.evaluation.audio_files import Header
 from streamrnn.evaluation.manifest import MANIFEST, Mark, Row, read_manifest, read_marks
 
-SUFFIXES = (*audio_files.SUFFIXES, ".npz", ".csv")
 # Names that data sets give to the samples that nobody has labelled.
 _UNLABELLED = ("", "unlabelled", "unlabeled")
 
@@ -59,11 +56,11 @@ class Recording:
 
     def samples(self) -> Samples:
         """Its samples, read now: float32 `(time, channels)`. Raises RecordingError, also where one is not finite."""
-        return _read(self.path, *self.span)
+        return files.read(self.path, *self.span)
 
     def blocks(self, length: int) -> Iterator[Samples]:
         """The same in blocks of at most `length` samples, so that an hour of sound never stands in memory."""
-        return _blocks(self.path, *self.span, length)
+        return files.blocks(self.path, *self.span, length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +81,8 @@ class Dataset:
 
 def read_audio(path: Path) -> tuple[Samples, int]:
     """The samples of a file, float32 `(time, channels)`, and its rate in Hz. Raises RecordingError, also for NaN."""
-    header = read_header(path)
-    return _read(path, 0, header.length), header.rate
-
-
-def read_blocks(path: Path, length: int) -> Iterator[Samples]:
-    """The samples of a file in blocks of at most `length`; sound is read one by one. Raises RecordingError."""
-    return _blocks(path, 0, read_header(path).length, length)
-
-
-def read_header(path: Path) -> Header:
-    """Rate, channels and length of a file: sound (WAV, FLAC, OGG), NPZ or CSV. Raises RecordingError."""
-    suffix = path.suffix.lower()
-    if suffix in audio_files.SUFFIXES:
-        return audio_files.header(path)
-    if suffix == ".npz":
-        return array_files.npz_header(path)
-    if suffix == ".csv":
-        table = array_files.read_csv(path)
-        return Header(table.rate, table.samples.shape[1], len(table.samples))
-    raise RecordingError(f"{path}: {suffix or 'a name without ending'} is not read; give {', '.join(SUFFIXES)}")
+    header = files.header(path)
+    return files.read(path, 0, header.length), header.rate
 
 
 def read_folder(path: Path) -> list[Recording]:
@@ -144,20 +123,20 @@ def _from_folder(folder: Path) -> Iterator[Recording | LeftOut]:
             for inner in sorted(path.iterdir()):
                 if not inner.name.startswith(".") and inner.suffix.lower() != ".txt":
                     yield _from_file(inner, [Mark(str(inner), path.name, 0.0, None)])
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in files.SUFFIXES:
             yield _from_file(path, [])
 
 
 def _from_file(path: Path, marks: list[Mark]) -> Recording | LeftOut:
     """A recording without a manifest: a label track beside it, or labels within it, say more than its folder's name."""
     try:
-        header = read_header(path)
+        header = files.header(path)
     except RecordingError as error:
         return LeftOut(path, str(error))
     track = path.with_suffix(".txt")
     if track.is_file():
         marks = read_marks(track)
-    elif not marks and not _labels_samples(path):
+    elif not marks and not files.has_labels(path):
         return LeftOut(path, f"{path}: no label track {track.name} beside it")
     return _recording(path, header, marks, (0, header.length), split="", group="")
 
@@ -170,7 +149,7 @@ def _from_manifest(manifest: Path) -> Iterator[Recording | LeftOut]:
         if not path.is_file():
             raise RecordingError(f"{rows[0].where}: names {path}, which is missing; restore it or take out the line")
         try:
-            header = read_header(path)
+            header = files.header(path)
         except RecordingError as error:
             yield LeftOut(path, str(error))
             continue
@@ -212,10 +191,10 @@ def _from_rows(path: Path, header: Header, rows: list[Row], span: tuple[int, int
 def _recording(
     path: Path, header: Header, marks: list[Mark], span: tuple[int, int], *, split: str, group: str
 ) -> Recording:
-    by_sample = _labels_samples(path)
+    by_sample = files.has_labels(path)
     segments: Iterable[Segment] = (_segment(mark, header, span) for mark in marks)
     if by_sample and not marks:
-        segments = _runs(path)
+        segments = (Segment(*run) for run in files.label_runs(path))
     return Recording(
         path=path,
         rate=header.rate,
@@ -244,21 +223,6 @@ def _segment(mark: Mark, header: Header, span: tuple[int, int]) -> Segment:
     return Segment(start - first, max(end, start + 1) - first, mark.label)
 
 
-def _labels_samples(path: Path) -> bool:
-    return path.suffix.lower() not in audio_files.SUFFIXES and array_files.has_labels(path)
-
-
-def _runs(path: Path) -> Iterator[Segment]:
-    """The runs of equal labels of a file that labels each sample."""
-    is_npz = path.suffix.lower() == ".npz"
-    labels = array_files.npz_labels(path) if is_npz else array_files.read_csv(path).labels
-    start = 0
-    for label, run in itertools.groupby(labels):
-        end = start + sum(1 for _ in run)
-        yield Segment(start, end, label)
-        start = end
-
-
 def _joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     """In order of time, with overlaps of one label joined: two people who speak at once are one stretch of speech."""
     joined: list[Segment] = []
@@ -272,33 +236,3 @@ def _joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
             latest[segment.label] = len(joined)
             joined.append(segment)
     return tuple(joined)
-
-
-def _blocks(path: Path, first: int, last: int, length: int) -> Iterator[Samples]:
-    if path.suffix.lower() in audio_files.SUFFIXES:
-        for start in range(first, last, length):
-            yield _read(path, start, min(start + length, last))
-    else:
-        # Arrays and tables are not laid out to be read in pieces.
-        samples = _read(path, first, last)
-        yield from (samples[start : start + length] for start in range(0, len(samples), length))
-
-
-def _read(path: Path, start: int, end: int) -> Samples:
-    suffix = path.suffix.lower()
-    if suffix in audio_files.SUFFIXES:
-        samples = audio_files.read(path, start, end)
-    elif suffix == ".npz":
-        samples = array_files.read_npz(path, start, end)
-    else:
-        samples = array_files.read_csv(path).samples[start:end]
-    return _finite(path, samples, start)
-
-
-def _finite(path: Path, samples: Samples, start: int) -> Samples:
-    wrong = ~np.isfinite(samples).all(axis=1)
-    if wrong.any():
-        place = int(np.argmax(wrong))
-        value = samples[place][~np.isfinite(samples[place])][0]
-        raise RecordingError(f"{path}: sample {start + place} is {value}; mend or cut out what is not a number")
-    return samples
