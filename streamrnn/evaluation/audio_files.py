@@ -1,8 +1,9 @@
-"""Sound files: what their headers say, and their samples, read by range (WAV, FLAC, OGG)."""
+"""Sound files: what their headers say, and their samples, by range or in blocks (WAV, FLAC, OGG)."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -56,6 +57,13 @@ def read(path: Path, start: int, end: int) -> Samples:
             "export it again"
         )
     return samples
+
+
+def blocks(path: Path, length: int) -> Iterator[Samples]:
+    """All samples of a sound file in blocks of at most `length`, not checked for NaN. Raises RecordingError."""
+    end = header(path).length
+    for start in range(0, end, length):
+        yield read(path, start, min(start + length, end))
 
 
 def _check_length(path: Path, file: BinaryIO) -> None:
