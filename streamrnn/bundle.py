@@ -164,15 +164,13 @@ def open_step(bundle: Bundle, backend: str) -> Step:
         try:
             from streamrnn.backends import torch
         except ModuleNotFoundError as error:
-            raise BundleError(
-                f"backend torch: {error.name} is not installed; pip install 'streamrnn[train]'"
-            ) from None
+            raise BundleError(f"backend torch: {error.name} is not installed; pip install 'streamrnn[train]'") from None
         return torch.open_step(bundle)
     raise BundleError(f"backend {backend!r} is unknown; {did_you_mean(backend, BACKENDS)}")
 
 
 def prove(bundle: Bundle, step: Step) -> None:
-    """Play the golden audio in odd chunks. Raises BundleError if the posteriors are not those of the training machine."""
+    """Play the golden audio in odd chunks. Raises BundleError if it gives other posteriors than in training."""
     hop = bundle.recognizer.hop
     samples, wanted = bundle.golden.samples, bundle.golden.posteriors
     state, parts, start, size = dict(bundle.initial), [], 0, 1

@@ -21,7 +21,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Samples `(time, channels)` of a stream; `start` is the index of the first one, counted from the stream's begin."""
+    """Samples `(time, channels)` of a stream; `start` counts the samples of the stream before it."""
 
     stream: str
     start: int

@@ -65,7 +65,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
-    """A YAML file as the struct `cls`, after `key.path=value` overrides. Raises ConfigError naming file, key and repair."""
+    """A YAML file as the struct `cls`, after `key.path=value` overrides. Raises ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -32,7 +32,7 @@ class Found:
 
 
 class Decoder(Protocol):
-    """A fold over posteriors that obeys the law: `found, track = decoder(posteriors, track)`; arguments are not written.
+    """A fold over posteriors under the law: `found, track = decoder(posteriors, track)`; arguments are not written.
 
     After its last word a stream is fed `delay` more frames, and then `finish` says what only the end can close.
     """
@@ -73,7 +73,7 @@ class _SmoothedConfig(PlugConfig, frozen=True):
 
 @register("decoder", "streamrnn.decoders:Hysteresis")
 class HysteresisConfig(_SmoothedConfig, frozen=True, tag="hysteresis"):
-    """A detection as soon as a label's score has been at `enter` for `min_frames`; then all is mute for `refractory_ms`."""
+    """A detection once a label's score has been at `enter` for `min_frames`; then all is mute for `refractory_ms`."""
 
     refractory_ms: NotNegative = 300.0
 
@@ -96,7 +96,7 @@ class SegmentsConfig(_SmoothedConfig, frozen=True, tag="segments"):
 
 
 class _Smoothed:
-    """What the folds share: the running mean of the posteriors, the count of frames, and rows in which nothing happens."""
+    """What the folds share: running means of the posteriors, the count of frames, and rows in which nothing happens."""
 
     def __init__(self, config: _SmoothedConfig, recognizer: Recognizer) -> None:
         self.enter, self.leave, self.min_frames = config.enter, config.leave, config.min_frames
@@ -110,7 +110,7 @@ class _Smoothed:
         return {
             "tail": np.zeros((batch, self.window - 1, self.columns), np.float32),
             "frame": np.zeros(batch, np.int64),
-            # Of each label: frames in a row at `enter`, the frame at which it last rose over `leave`, whether it is held.
+            # Of each label: frames in a row at `enter`, when it last rose over `leave`, whether it has been told.
             "run": np.zeros((batch, self.columns), np.int64),
             "rose": np.full((batch, self.columns), -1, np.int64),
             "held": np.zeros((batch, self.columns), np.bool_),
@@ -131,16 +131,15 @@ class _Smoothed:
         scores *= np.float32(1.0 / self.window) * self.labels
         after = {name: array.copy() for name, array in track.items() if name != "tail"}
         after["tail"] = joined[:, frames:].copy()
-        loud = (scores >= self.leave).any(axis=(1, 2)) | (track["rose"] >= 0).any(axis=1)
+        over, up = scores >= self.leave, track["rose"] >= 0
+        loud = np.any(over, axis=(1, 2)) | np.any(up, axis=1)
         found: list[Found] = []
         for row in np.flatnonzero(loud):
-            self._fold(int(row), scores[row], posteriors[row], after, found)
+            self._fold(int(row), scores[row], after, found)
         after["frame"] += frames
         return found, after
 
-    def _fold(
-        self, row: int, scores: NDArray[Any], posteriors: NDArray[Any], track: Track, found: list[Found]
-    ) -> None:
+    def _fold(self, row: int, scores: NDArray[Any], track: Track, found: list[Found]) -> None:
         """Go through the frames of one row; `track` is ours to write."""
         rose, run = track["rose"][row], track["run"][row]
         first = int(track["frame"][row])
@@ -153,12 +152,10 @@ class _Smoothed:
             frame = first + i
             rose[over[i] & (rose < 0)] = frame
             run[:] = np.where(at_enter[i], run + 1, 0)
-            self._frame(row, frame, scores[i], posteriors[i], track, found)
+            self._frame(row, frame, scores[i], track, found)
             rose[~over[i]] = -1
 
-    def _frame(
-        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
-    ) -> None:
+    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
         raise NotImplementedError
 
 
@@ -173,9 +170,7 @@ class Hysteresis(_Smoothed):
         """Memory of `batch` streams that have heard nothing."""
         return {**super().initial_track(batch), "muted": np.zeros(batch, np.int64)}
 
-    def _frame(
-        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
-    ) -> None:
+    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
         held = track["held"][row]
         held &= score >= self.leave
         ready = (track["run"][row] >= self.min_frames) & ~held
@@ -208,9 +203,7 @@ class Endpoint(_Smoothed):
             "leader": np.full(batch, -1, np.int64),
         }
 
-    def _frame(
-        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
-    ) -> None:
+    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
         mass, held = track["mass"][row], track["held"][row]
         held &= score >= self.leave
         if track["open"][row] < 0:
@@ -242,15 +235,15 @@ class Segments(_Smoothed):
         """Memory of `batch` streams that have heard nothing."""
         return {**super().initial_track(batch), "mass": np.zeros((batch, self.columns), np.float64)}
 
-    def _frame(
-        self, row: int, frame: int, score: NDArray[Any], posterior: NDArray[Any], track: Track, found: list[Found]
-    ) -> None:
+    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
         held, mass, rose = track["held"][row], track["mass"][row], track["rose"][row]
         held |= track["run"][row] >= self.min_frames
         mass += np.where(rose >= 0, score, 0.0)
         fallen = score < self.leave
-        for column in np.flatnonzero(held & fallen):
-            found.append(self._segment(row, int(column), int(rose[column]), frame, mass[column]))
+        found.extend(
+            self._segment(row, int(column), int(rose[column]), frame, mass[column])
+            for column in np.flatnonzero(held & fallen)
+        )
         held &= ~fallen
         mass[fallen] = 0.0
 
@@ -258,7 +251,9 @@ class Segments(_Smoothed):
         """The segments that are still open end with the stream."""
         frames = track["frame"]
         return [
-            self._segment(int(row), int(column), int(track["rose"][row, column]), int(frames[row]), track["mass"][row, column])
+            self._segment(
+                int(row), int(column), int(track["rose"][row, column]), int(frames[row]), track["mass"][row, column]
+            )
             for row, column in np.argwhere(track["held"])
         ]
 

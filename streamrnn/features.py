@@ -13,6 +13,7 @@ from streamrnn.recognizer import (
     DeltaConfig,
     FrameConfig,
     LogMelConfig,
+    MaskConfig,
     MfccConfig,
     ScaleConfig,
     StackConfig,
@@ -44,7 +45,7 @@ class Frame(Stage):
         return {"tail": torch.zeros(batch, (self.pieces - 1) * self.hop, self.channels)}
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """(batch, time, channels) -> (batch, time / hop, channels * window), each channel's window after the other's."""
+        """(batch, time, channels) -> (batch, time / hop, channels * window), channel after channel."""
         joined = torch.cat([state["tail"], x], dim=1)
         batch, time, channels = x.shape
         pieces = [
@@ -80,7 +81,7 @@ class _MelBands(Stage):
         self.mel: Tensor
 
     def log_mel(self, x: Tensor) -> Tensor:
-        """(batch, frames, window) -> (batch, frames, bands), natural logarithm of energy over the floor, 0 in silence."""
+        """(batch, frames, window) -> (batch, frames, bands), logarithm of energy over the floor, 0 in silence."""
         spectrum = x @ self.dft
         real, imaginary = spectrum[..., : self.bins], spectrum[..., self.bins :]
         energy = (real * real + imaginary * imaginary) @ self.mel
@@ -174,6 +175,30 @@ class Stack(Stage):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(batch, frames, inputs) -> (batch, frames / hop, inputs * hop)."""
         return x.reshape(x.shape[0], -1, self.width), {}
+
+
+class Mask(Stage):
+    """Zeros over random bands and frames while training (SpecAugment, Park et al. 2019); put it after Scale."""
+
+    def __init__(self, config: MaskConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.width = inputs.width
+        self.bands, self.frames, self.share = config.bands, config.frames, config.share
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> the same shape; the same values outside training."""
+        if not self.training:
+            return x, {}
+        hidden = self._runs(x, x.shape[2], self.bands)[:, None, :] | self._runs(x, x.shape[1], self.frames)[:, :, None]
+        return x.masked_fill(hidden, 0.0), {}
+
+    def _runs(self, x: Tensor, size: int, longest: int) -> Tensor:
+        """(batch, size) booleans: in a share of the rows one run of at most `longest` is true."""
+        rows = x.shape[0]
+        length = torch.rand(rows, 1) * (longest + 1) * (torch.rand(rows, 1) < self.share)
+        start = torch.rand(rows, 1) * size
+        place = torch.arange(size)
+        return ((place >= start) & (place < start + length.floor())).to(x.device)
 
 
 class Statistics(Stage):

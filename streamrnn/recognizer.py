@@ -69,6 +69,15 @@ class StackConfig(PlugConfig, frozen=True, tag="stack"):
     frames: Count = 2
 
 
+@register("feature", "streamrnn.features:Mask")
+class MaskConfig(PlugConfig, frozen=True, tag="mask"):
+    """In training, hide random runs of up to `bands` features and `frames` frames; afterwards it changes nothing."""
+
+    bands: Annotated[int, Meta(ge=0)] = 8
+    frames: Annotated[int, Meta(ge=0)] = 8
+    share: Fraction = 0.5
+
+
 @register("feature", "streamrnn.features:Statistics")
 class StatisticsConfig(PlugConfig, frozen=True, tag="statistics"):
     """Mean, deviation, least and greatest value of each input over the last `frames` frames."""

@@ -18,6 +18,7 @@ _ROOMS = {
     "model": ("streamrnn.recognizer",),
     "head": ("streamrnn.recognizer",),
     "decoder": ("streamrnn.decoders",),
+    "material": ("streamrnn.training.plan",),
     "source": (
         "streamrnn.sources.microphone",
         "streamrnn.sources.wav",

@@ -58,7 +58,7 @@ class Stage(nn.Module):
 
 
 class Chain(Stage):
-    """Stages one after another as one: hops multiply, delays add in input steps, states carry the stage's name in front."""
+    """Stages one after another as one: hops multiply, delays add in input steps, states are prefixed by the stage."""
 
     def __init__(self, stages: Sequence[tuple[str, Stage]]) -> None:
         """Raises ValueError if two stages share a name."""

@@ -24,16 +24,19 @@ class OnnxCell(nn.Module):
         self.hidden = layer.hidden_size
         order = _GATES[self.operator]
         w, r, w_bias, r_bias = (self._ordered(getattr(layer, f"{name}_l0"), order) for name in _WEIGHTS)
+        self.w: Tensor
+        self.r: Tensor
+        self.bias: Tensor
         self.register_buffer("w", w[None])
         self.register_buffer("r", r[None])
         self.register_buffer("bias", torch.cat([w_bias, r_bias])[None])
 
     def _ordered(self, weight: Tensor, order: tuple[int, ...]) -> Tensor:
-        gates = weight.detach().split(self.hidden)
+        gates = torch.split(weight.detach(), self.hidden)
         return torch.cat([gates[i] for i in order])
 
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """(batch, time, inputs), (1, batch, hidden) -> (batch, time, hidden), (1, batch, hidden); LSTM: pairs of state."""
+        """(batch, time, inputs), (1, batch, hidden) -> (batch, time, hidden), same; LSTM: pairs of state."""
         batch, time, _ = x.shape
         before = state if isinstance(state, tuple) else (state,)
         attributes: dict[str, Any] = {"hidden_size": self.hidden}

@@ -1,0 +1,63 @@
+"""Train a recognizer on folders of recordings and write it as one bundle.
+
+  streamrnn train configs/digits.yaml --data recordings/ --out digits.bundle
+
+Beside the bundle, OUT.training/ holds metrics.jsonl, training.png and the checkpoint that --resume goes on from.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a training config, see configs/")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle to write")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--from", dest="origin", type=Path, metavar="BUNDLE", help="go on from a bundle's weights")
+    start.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="change a key of the config"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; the exit code."""
+    from streamrnn.config import load
+    from streamrnn.errors import ConfigError
+    from streamrnn.evaluation.recordings import read_data
+    from streamrnn.training.plan import TrainingConfig
+
+    plan = load(arguments.config, TrainingConfig, arguments.overrides)
+    data = read_data(arguments.data)
+    try:
+        import torch
+
+        from streamrnn.training import run as training
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'streamrnn[train]'"
+        ) from None
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch sees no GPU here; use --device cpu")
+    job = training.Job(plan, tuple(arguments.data), data, arguments.out, arguments.device)
+    if arguments.resume:
+        bundle = training.resume(job)
+    elif arguments.origin is not None:
+        bundle = training.finetune(job, arguments.origin)
+    else:
+        bundle = training.anew(job)
+    metrics = bundle.passport["metrics"]
+    print(f"{bundle.path}  sha {bundle.sha[:12]}  {bundle.path.stat().st_size / 2**20:.1f} MB")
+    print(
+        f"judged on held-out recordings at step {metrics['best_step']}: "
+        f"{100 * metrics['judged_accuracy']:.1f} % of labelled frames right"
+    )
+    print(f"next: streamrnn eval {bundle.path} --data DIR")
+    return 0

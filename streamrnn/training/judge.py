@@ -1,0 +1,61 @@
+"""How a network does on recordings it does not train on: the loss that early stopping looks at, and an accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamrnn.network import Network
+from streamrnn.training.pieces import Piece, Samples
+
+_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Mean loss of the frames that teach, and the share of labelled frames whose label has the highest posterior."""
+
+    loss: float
+    accuracy: float
+
+
+def judge(network: Network, pieces: Sequence[Piece]) -> Judgement:
+    """Run pieces from the initial state, each to its end; the network comes back in the mode it was in."""
+    was_training, device = network.training, next(network.parameters()).device
+    network.eval()
+    loss, frames, right, labelled = 0.0, 0.0, 0.0, 0.0
+    with torch.inference_mode():
+        for start in range(0, len(pieces), _ROWS):
+            samples, target, teaches = (part.to(device) for part in batch(pieces[start : start + _ROWS]))
+            initial = {name: value.to(device) for name, value in network.initial_state(len(samples)).items()}
+            logits, _ = network(samples, initial)
+            count = float(teaches.sum())
+            loss += float(network.head.loss(logits, target, teaches)) * count
+            frames += count
+            matters = (target.amax(dim=-1) > 0) & (teaches > 0)
+            shown = logits[..., -target.shape[-1] :]  # the labels' columns; background, if any, stands before them
+            hit = shown.argmax(dim=-1) == target.argmax(dim=-1)
+            best = logits.argmax(dim=-1) >= logits.shape[-1] - target.shape[-1]
+            right += float((hit & best & matters).sum())
+            labelled += float(matters.sum())
+    network.train(was_training)
+    return Judgement(loss / max(1.0, frames), right / max(1.0, labelled))
+
+
+def batch(pieces: Sequence[Piece]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pieces as rows of one batch, the shorter ones followed by frames that teach nothing."""
+    frames = max(piece.frames for piece in pieces)
+
+    def padded(array: Samples, size: int) -> Samples:
+        return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), np.float32)])
+
+    hop = len(pieces[0].samples) // pieces[0].frames
+    return (
+        torch.from_numpy(np.stack([padded(piece.samples, frames * hop) for piece in pieces])),
+        torch.from_numpy(np.stack([padded(piece.target, frames) for piece in pieces])),
+        torch.from_numpy(np.stack([padded(piece.teaches, frames) for piece in pieces])),
+    )

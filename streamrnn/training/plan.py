@@ -1,0 +1,98 @@
+"""What a training config says: the recognizer, the material of the lanes and how to fit. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from streamrnn.config import Role
+from streamrnn.recognizer import Count, Fraction, NotNegative, Positive, RecognizerConfig
+from streamrnn.registry import PlugConfig, register
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An interval that a value is drawn from evenly."""
+
+    least: float
+    most: float
+
+    def __post_init__(self) -> None:
+        if self.least > self.most:
+            raise ValueError(f"least {self.least:g} is above most {self.most:g}; swap them")
+
+
+class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Speech made from text for labels of which there are too few voices: `texts` says what to speak for each label.
+
+    `share` of the words are drawn from it; `others` are phrases that must not be recognised.
+    """
+
+    texts: dict[str, str]
+    others: tuple[str, ...] = ()
+    share: Share = 0.15
+    clips: Count = 60
+    engine: Literal["espeak-ng"] = "espeak-ng"
+
+
+@register("material", "streamrnn.training.words:Words")
+class WordsConfig(PlugConfig, frozen=True, tag="words"):
+    """Words at random places in endless lanes, with pauses, noise, rooms, gain and speed drawn anew each time."""
+
+    variants: Count = 6
+    speed: Range = Range(0.85, 1.18)
+    gain_db: Range = Range(-24.0, 0.0)
+    snr_db: Range = Range(3.0, 40.0)
+    clean: Share = 0.3
+    room: Share = 0.4
+    equaliser_db: NotNegative = 6.0
+    pause_ms: Range = Range(60.0, 1200.0)
+    connected: Share = 0.35
+    overlap_ms: NotNegative = 40.0
+    background: Share = 0.15
+    anew: Share = 0.05
+    speech: SpeechConfig | None = None
+
+
+@register("material", "streamrnn.training.whole:Whole")
+class WholeConfig(PlugConfig, frozen=True, tag="recordings"):
+    """Recordings as they are, one after another in random order, each beginning with a fresh state."""
+
+
+class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Truncated backpropagation through time: `lanes` streams at once, `unroll_ms` a backward pass.
+
+    `unroll_ms: 0` unrolls whole recordings: plain backpropagation through time. The weights that are kept are a running
+    average with factor `averaging`. After `patience` judgements without a lower loss training stops; 0 never stops it.
+    """
+
+    steps: Count = 4000
+    lanes: Count = 64
+    unroll_ms: NotNegative = 1500.0
+    learning_rate: Positive = 2e-3
+    weight_decay: NotNegative = 0.01
+    warm_up_steps: Count = 100
+    clip_norm: Positive = 1.0
+    averaging: Fraction = 0.998
+    judge_every: Count = 200
+    patience: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
+
+
+class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What early stopping looks at: a split of the data, or a share of `train` that is then not trained on."""
+
+    split: str = "train"
+    share: Share = 0.08
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole training config, as `configs/*.yaml` holds it."""
+
+    recognizer: RecognizerConfig
+    material: Annotated[PlugConfig, Role("material")]
+    training: FitConfig = FitConfig()
+    validation: ValidationConfig = ValidationConfig()
