@@ -14,6 +14,7 @@ from streamrnn.wire import NOBODY, Name, Natural, WireError, parse
 
 ENDPOINT = "tcp://127.0.0.1:5561"
 LARGEST_CHUNK = 1 << 16  # samples of one data message
+LARGEST_MESSAGE = 1 << 20  # bytes of one part
 MOST_CHANNELS = 256
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 

@@ -1,1 +1,69 @@
-"""Where samples come from: each source yields what  names."""
+"""Where samples come from: each source says, item by item, what happens to its streams."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from streamrnn import registry
+from streamrnn.chunk import Item
+from streamrnn.errors import UserError
+from streamrnn.recognizer import Count, Name, Positive
+from streamrnn.registry import PlugConfig
+
+WhenFull = Literal["block", "drop"]
+Rate = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class SourceConfig(PlugConfig, frozen=True):
+    """What every source has: the bundles that listen to it (none named: all), and how much may wait for the engine."""
+
+    bundles: tuple[Name, ...] = ()
+    queue_ms: Positive = 2000.0
+
+
+class PacedConfig(SourceConfig, frozen=True):
+    """A source that is all there at once: played in real time or as fast as it is taken, `chunk` samples at a time."""
+
+    pace: Literal["realtime", "fastest"] = "realtime"
+    chunk: Count = 1024
+
+
+class Source(ABC):
+    """Opened and checked when it is built, which raises UserError; then run by one thread, and told what became of it.
+
+    `when_full` says what happens to samples that the engine has no room for: files wait, the world does not.
+    """
+
+    when_full: ClassVar[WhenFull] = "block"
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    @abstractmethod
+    def items(self) -> Iterator[Item]:
+        """What happens, in order: each stream opened, its chunks and declared gaps without a hole, its end."""
+
+    def stop(self) -> None:
+        """From any thread: let `items` come to an end soon."""
+        self.stopped.set()
+
+    def taken(self, item: Item) -> None:  # noqa: B027 (most sources need not know)
+        """From the engine's thread: an item has reached the engine."""
+
+    def refused(self, stream: str, error: UserError) -> None:
+        """From the engine's thread: the engine does not take this stream, and will be told no more of it."""
+        self.stop()
+
+    def close(self) -> None:  # noqa: B027 (most sources have nothing open)
+        """After the thread has ended: give back what was opened."""
+
+
+def build(config: PlugConfig) -> Source:
+    """The source that a config describes. Raises UserError if it cannot be opened."""
+    source: Source = registry.of(config).load()(config)
+    return source

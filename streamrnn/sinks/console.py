@@ -1,0 +1,59 @@
+"""Messages for people: one line an event on standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from streamrnn.events import Heard, Lost
+from streamrnn.registry import PlugConfig, register
+from streamrnn.sinks import Sink
+from streamrnn.sinks.writer import Writer
+from streamrnn.wire import Message, Status
+
+
+@register("sink", "streamrnn.sinks.console:ConsoleSink")
+class ConsoleConfig(PlugConfig, frozen=True, tag="console"):
+    """Print what is heard."""
+
+
+class ConsoleSink(Sink):
+    """What people want to see as it happens; signs of life are left out."""
+
+    place = "console"
+
+    def __init__(self, config: ConsoleConfig) -> None:
+        self._writer = Writer(os.dup(sys.stdout.fileno()))
+
+    def publish(self, message: Message, parts: list[bytes]) -> None:
+        """Print the line, if there is one."""
+        line = describe(message)
+        if line:
+            self._writer.write(line.encode() + b"\n")
+
+    def close(self, seconds: float) -> str:
+        """Print what waits."""
+        return self._writer.close(seconds)
+
+
+def describe(message: Message) -> str:
+    """A message as a line for people; "" for signs of life."""
+    body = message.body
+    if isinstance(body, Heard):
+        times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
+        return f"{times}  {message.stream:<12} {body.label:<16} {body.score:.2f}  {message.bundle.name}"
+    if isinstance(body, Lost):
+        times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
+        return f"{times}  {message.stream:<12} gap: {body.end - body.start} samples, {body.reason}"
+    if isinstance(body, Status):
+        return f"{'':<23}  {message.stream:<12} {body.state}{': ' + body.text if body.text else ''}"
+    if isinstance(body, dict):
+        return f"{_clock(message.t.sample, message.t.rate)}  {message.stream:<12} {message.kind}: {body}"
+    return ""
+
+
+def _clock(sample: int, rate: int) -> str:
+    """A place in a stream as hours, minutes and seconds to the hundredth."""
+    hundredths = sample * 100 // max(1, rate)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"

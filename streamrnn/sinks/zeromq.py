@@ -1,0 +1,88 @@
+"""Messages for any number of subscribers, on a ZeroMQ XPUB socket."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import zmq
+from msgspec import Meta
+
+from streamrnn import wire
+from streamrnn.errors import DeviceError
+from streamrnn.recognizer import Count
+from streamrnn.registry import PlugConfig, register
+from streamrnn.sinks import Sink
+from streamrnn.sources.zeromq import bind_repair
+from streamrnn.wire import Message
+
+_TURN = 1000  # subscriptions handled before the engine goes on
+_LONGEST_REQUEST = 256  # bytes of a subscription: the longest topic has 150, and a CURVE handshake needs 256
+
+
+@register("sink", "streamrnn.sinks.zeromq:ZeromqSink")
+class ZeromqConfig(PlugConfig, frozen=True, kw_only=True, tag="zeromq"):
+    """Publish on `endpoint`; a subscriber that does not read loses what is beyond `queue` messages, and no other does.
+
+    With `wait_for` above 0 the sources wait for so many subscribers, so that none misses the first events.
+    """
+
+    endpoint: str = wire.RESULTS_ENDPOINT
+    queue: Count = 1000
+    wait_for: Annotated[int, Meta(ge=0)] = 0
+
+
+class ZeromqSink(Sink):
+    """Sends, and says when someone has subscribed; who they are ZeroMQ does not tell."""
+
+    def __init__(self, config: ZeromqConfig) -> None:
+        """Raises DeviceError if the endpoint is taken or malformed."""
+        self._config = config
+        self._subscribers = 0
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
+        for option, value in (
+            (zmq.SNDHWM, config.queue),
+            # The high-water mark alone does not bound what lies in the buffers of a stalled subscriber.
+            (zmq.SNDBUF, 1 << 18),
+            (zmq.MAXMSGSIZE, _LONGEST_REQUEST),
+            (zmq.XPUB_VERBOSE, 1),  # tell of every subscription, not only of the first to a topic
+            (zmq.HEARTBEAT_IVL, 2000),
+            (zmq.HEARTBEAT_TIMEOUT, 10_000),
+        ):
+            self._socket.setsockopt(option, value)
+        try:
+            self._socket.bind(config.endpoint)
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            raise DeviceError(f"results {config.endpoint}: {bind_repair(error)}") from None
+        self.place = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    @property
+    def sockets(self) -> list[Any]:
+        """The socket, for subscriptions."""
+        return [self._socket]
+
+    @property
+    def awaited(self) -> int:
+        """How many subscribers are still to come."""
+        return max(0, self._config.wait_for - self._subscribers)
+
+    def publish(self, message: Message, parts: list[bytes]) -> None:
+        """Send to those who subscribed and have room; XPUB never blocks."""
+        self._socket.send_multipart(parts, zmq.NOBLOCK)
+
+    def attend(self) -> bool:
+        """Read the subscriptions; whether someone subscribed to hello."""
+        topic, comers = wire.topic_of("hello").encode(), 0
+        for _ in range(_TURN):
+            try:
+                request = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            comers += request[:1] == b"\x01" and topic.startswith(request[1:])
+        self._subscribers += comers
+        return comers > 0
+
+    def close(self, seconds: float) -> str:
+        """Send what waits to those who read, for at most so many seconds."""
+        self._socket.close(linger=round(seconds * 1000))
+        return ""
