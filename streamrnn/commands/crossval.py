@@ -1,0 +1,99 @@
+"""Train and judge once for each speaker, subject or record left out: how it will do on those it has never met.
+
+streamrnn crossval configs/digits.yaml --data recordings/ --by speaker
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamrnn.training.crossval import Fold
+
+_SHOWN = ("accuracy", "clip_accuracy", "miss_rate", "false_accepts_per_hour", "macro_f1")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a training config, see configs/")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
+    )
+    parser.add_argument(
+        "--by", choices=("speaker", "subject", "record"), required=True, help="what is left out at a time"
+    )
+    parser.add_argument(
+        "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="change a key of the config"
+    )
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="trainings at a time (2)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="keep the bundles and their training logs here")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Cross-validate; the exit code."""
+    from streamrnn.config import load
+    from streamrnn.errors import ConfigError
+    from streamrnn.evaluation.recordings import read_data
+    from streamrnn.training.plan import TrainingConfig
+
+    if arguments.jobs < 1:
+        raise ConfigError(f"--jobs {arguments.jobs}: at least 1")
+    plan = load(arguments.config, TrainingConfig, arguments.overrides)
+    data = read_data(arguments.data)
+    try:
+        from streamrnn.training import crossval
+        from streamrnn.training.run import Job
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'streamrnn[train]'"
+        ) from None
+    keys = {"record": lambda recording: f"{recording.path.stem}-{recording.span[0]}"}
+    key = keys.get(arguments.by, lambda recording: recording.group)
+    with tempfile.TemporaryDirectory(prefix="streamrnn-crossval-") as temporary:
+        folder = arguments.out or Path(temporary)
+        job = Job(plan, tuple(arguments.data), data, folder)
+        folds = crossval.folds(job, key, folder, arguments.jobs)
+        reports = crossval.run(folds, arguments.jobs, _tell)
+    document = {"by": arguments.by, "folds": reports, **_means(reports)}
+    if arguments.json:
+        print(json.dumps(document, indent=1))
+        return 0
+    for name, report in reports.items():
+        print(f"{name}: {_line(report)}")
+    for measure in _SHOWN:
+        if measure in document:
+            spread = document["spread"][measure]
+            print(f"mean of {len(reports)} {measure}: {document[measure]:.4g} (standard deviation {spread:.2g})")
+    return 0
+
+
+def _means(reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Means over the folds and their standard deviation: folds are as different as people are, clips are not."""
+    means: dict[str, Any] = {"spread": {}}
+    for measure in _SHOWN:
+        values = [report[measure] for report in reports.values() if measure in report]
+        if values:
+            mean = sum(values) / len(values)
+            means[measure] = mean
+            means["spread"][measure] = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
+    return means
+
+
+def _line(report: dict[str, Any]) -> str:
+    said = []
+    for measure, estimate in report["estimates"].items():
+        said.append(
+            f"{measure} {estimate['value']:.4g} [{estimate['low']:.4g}, {estimate['high']:.4g}] of {estimate['of']:g}"
+        )
+    return "; ".join(said)
+
+
+def _tell(fold: Fold, report: dict[str, Any]) -> None:
+    print(f"{fold.name} left out: {_line(report)}", file=sys.stderr, flush=True)

@@ -1,0 +1,71 @@
+"""Cross-validation: train once for each speaker, subject or record left out, and judge on what was left out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from streamrnn.errors import RecordingError
+from streamrnn.evaluation.recordings import Dataset, Recording
+from streamrnn.training.run import Job, anew
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One training: a job without the recordings of `name`, which are `judged` on, and the threads it may use."""
+
+    name: str
+    job: Job
+    judged: tuple[Recording, ...]
+    threads: int
+
+
+def folds(job: Job, key: Callable[[Recording], str], folder: Path, jobs: int) -> list[Fold]:
+    """A fold for each value of `key`. Raises RecordingError if there are fewer than two, or one is nameless."""
+    names = sorted({key(recording) for recording in job.data.recordings})
+    if "" in names:
+        count = sum(key(recording) == "" for recording in job.data.recordings)
+        raise RecordingError(f"{count} recordings do not say whose they are; use --by record")
+    if len(names) < 2:
+        raise RecordingError(f"only {names} can be left out; cross-validation needs at least two")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    made = []
+    for name in names:
+        rest = tuple(recording for recording in job.data.recordings if key(recording) != name)
+        judged = tuple(recording for recording in job.data.recordings if key(recording) == name)
+        data = Dataset(rest, job.data.left_out)
+        made.append(Fold(name, replace(job, data=data, out=folder / f"{name}.bundle"), judged, threads))
+    return made
+
+
+def run(
+    all_folds: Sequence[Fold], jobs: int, done: Callable[[Fold, dict[str, Any]], None]
+) -> dict[str, dict[str, Any]]:
+    """Train and judge every fold, `jobs` at a time in processes of their own; each fold's report by its name."""
+    context = multiprocessing.get_context("spawn")
+    reports: dict[str, dict[str, Any]] = {}
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = {pool.submit(train_and_judge, fold): fold for fold in all_folds}
+        for future in as_completed(waiting):
+            fold = waiting[future]
+            reports[fold.name] = future.result()
+            done(fold, reports[fold.name])
+    return {fold.name: reports[fold.name] for fold in all_folds}
+
+
+def train_and_judge(fold: Fold) -> dict[str, Any]:
+    """Train one fold and judge it through the engine: the report that `eval --json` prints."""
+    import torch
+
+    from streamrnn.engine import serving
+    from streamrnn.evaluation.report import report
+    from streamrnn.evaluation.run import evaluate
+
+    torch.set_num_threads(fold.threads)
+    served = serving(anew(fold.job))
+    return report(evaluate(served, fold.judged), served, "", ())
