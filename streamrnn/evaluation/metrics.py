@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Of a normal distribution, for 95 %.
 _Z = 1.959964
@@ -106,3 +107,27 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
         return {}
     points = np.quantile(np.asarray(values), [0.5, 0.95, 0.99])
     return dict(zip(("p50", "p95", "p99"), (float(point) for point in points), strict=True))
+
+
+def over_recordings(confusions: Sequence[Confusion], measure: Callable[[Confusion], float]) -> Estimate:
+    """A measure of frames, with the interval that drawing the recordings anew gives (bootstrap, 500 times, one seed).
+
+    Frames of one recording are alike and so no independent trials. A single recording says nothing of others: its
+    interval is all of [0, 1]. Raises ValueError for no frame.
+    """
+    pairs = sorted({pair for confusion in confusions for pair in confusion})
+    counts = np.array([[confusion.get(pair, 0) for pair in pairs] for confusion in confusions], np.int64)
+    if not counts.sum():
+        raise ValueError("no frame was judged")
+
+    def measured(total: NDArray[np.int64]) -> float:
+        return measure(dict(zip(pairs, total.tolist(), strict=True)))
+
+    value = measured(counts.sum(axis=0))
+    low, high = 0.0, 1.0
+    if len(confusions) > 1:
+        drawn = np.random.default_rng(0).multinomial(len(confusions), [1 / len(confusions)] * len(confusions), 500)
+        values = [measured(total) for total in drawn @ counts if total.sum()]
+        low, high = (float(bound) for bound in np.quantile(values, [0.025, 0.975]))
+    right = sum(int(n) for (said, heard), n in zip(pairs, counts.sum(axis=0), strict=True) if said == heard)
+    return Estimate(value, min(low, value), max(high, value), right, float(counts.sum()))

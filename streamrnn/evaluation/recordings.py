@@ -81,8 +81,14 @@ class Dataset:
 
 def read_audio(path: Path) -> tuple[Samples, int]:
     """The samples of a file, float32 `(time, channels)`, and its rate in Hz. Raises RecordingError, also for NaN."""
+    recording = read_recording(path)
+    return recording.samples(), recording.rate
+
+
+def read_recording(path: Path) -> Recording:
+    """A file without labels, of which only the header has been read. Raises RecordingError."""
     header = files.header(path)
-    return files.read(path, 0, header.length), header.rate
+    return Recording(path, header.rate, header.channels, "", "", (), (0, header.length), "events")
 
 
 def read_folder(path: Path) -> list[Recording]:

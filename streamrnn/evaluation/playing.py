@@ -1,0 +1,119 @@
+"""Plays recordings through the engine, many at once, and through the bare step for their posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from streamrnn.backends import Array
+from streamrnn.chunk import Samples
+from streamrnn.engine import Engine, Serving
+from streamrnn.errors import RecordingError
+from streamrnn.evaluation.recordings import Recording
+from streamrnn.events import Event
+from streamrnn.resampling import open_resampler
+from streamrnn.sessions import mixed
+
+# Enough for a full batch; more would only keep more recordings open.
+_STREAMS_AT_ONCE = 64
+# How much of a recording is handed over at once unless somebody asks for chunks: it has no meaning for the result.
+BLOCK_S = 5.0
+# No less is read at once: chunks of one sample must not be reads of one sample.
+_SMALLEST_READ = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A recording that is to be played, with `margin` samples of silence before and after it."""
+
+    recording: Recording
+    margin: int
+
+
+def check_channels(serving: Serving, recording: Recording) -> None:
+    """Raises RecordingError if a recording has not the channels that a bundle takes; one channel is the mean of any."""
+    wanted = serving.recognizer.channels
+    if wanted not in (1, recording.channels):
+        raise RecordingError(
+            f"{recording.path}: {recording.channels} channels, {serving.name} takes {wanted}; give it the same ones"
+        )
+
+
+def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callable[[Play], None]) -> list[list[Event]]:
+    """The events of each recording, in the order of `plays`; `ended` is told of each as it ends.
+
+    They are those of a live stream, whatever `chunk_s` is. Raises RecordingError where samples cannot be read.
+    """
+    engine = Engine([serving])
+    heard: list[list[Event]] = [[] for _ in plays]
+    # Neighbours of one length fill a batch from begin to end.
+    waiting = iter(sorted(range(len(plays)), key=lambda place: plays[place].recording.seconds))
+    active: dict[int, tuple[int, Iterator[Samples]]] = {}
+    while True:
+        while len(active) < _STREAMS_AT_ONCE and (place := next(waiting, None)) is not None:
+            recording = plays[place].recording
+            check_channels(serving, recording)
+            engine.open(str(place), recording.rate, recording.channels)
+            active[place] = 0, _chunks(plays[place], max(1, round(chunk_s * recording.rate)))
+        if not active:
+            return heard
+        for place, (start, chunks) in list(active.items()):
+            samples = next(chunks, None)
+            if samples is None:
+                engine.finish(str(place))
+                del active[place]
+                ended(plays[place])
+            else:
+                engine.push(str(place), start, samples)
+                active[place] = start + len(samples), chunks
+        for event in engine.run():
+            heard[int(event.stream)].append(event)
+
+
+def posteriors(serving: Serving, recording: Recording) -> Array:
+    """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
+
+    Frame `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
+    """
+    check_channels(serving, recording)
+    recognizer = serving.recognizer
+    resampler = open_resampler(recording.rate, recognizer.rate, recognizer.channels)
+    zeros = np.zeros((recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
+
+    def resampled() -> Iterator[Samples]:
+        for block in recording.blocks(max(_SMALLEST_READ, round(BLOCK_S * recording.rate))):
+            yield resampler.push(mixed(block, recognizer.channels))
+        yield resampler.finish()
+        yield zeros
+
+    return _stepped(serving, resampled())
+
+
+def _stepped(serving: Serving, blocks: Iterator[Samples]) -> Array:
+    hop, state = serving.recognizer.hop, serving.initial
+    frames: list[Array] = []
+    rest = np.zeros((0, serving.recognizer.channels), np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        whole = len(rest) // hop * hop
+        if whole:
+            said, state = serving.step(np.ascontiguousarray(rest[None, :whole]), state)
+            frames.append(said[0])
+            rest = rest[whole:]
+    return np.concatenate(frames) if frames else np.zeros((0, len(serving.recognizer.columns)), np.float32)
+
+
+def _chunks(play: Play, length: int) -> Iterator[Samples]:
+    """The recording between its margins in chunks of `length`, and a last one of what is left."""
+    silence = np.zeros((play.margin, play.recording.channels), np.float32)
+    rest = silence[:0]
+    for block in chain([silence], play.recording.blocks(max(length, _SMALLEST_READ)), [silence]):
+        rest = np.concatenate([rest, block])
+        whole = len(rest) // length * length
+        yield from (rest[start : start + length] for start in range(0, whole, length))
+        rest = rest[whole:]
+    if len(rest):
+        yield rest
