@@ -38,7 +38,8 @@ class ZeromqSink(Sink):
         """Raises DeviceError if the endpoint is taken or malformed."""
         self._config = config
         self._subscribers = 0
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
         for option, value in (
             (zmq.SNDHWM, config.queue),
             # The high-water mark alone does not bound what lies in the buffers of a stalled subscriber.
@@ -53,6 +54,7 @@ class ZeromqSink(Sink):
             self._socket.bind(config.endpoint)
         except zmq.ZMQError as error:
             self._socket.close(0)
+            self._context.term()
             raise DeviceError(f"results {config.endpoint}: {bind_repair(error)}") from None
         self.place = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -84,5 +86,6 @@ class ZeromqSink(Sink):
 
     def close(self, seconds: float) -> str:
         """Send what waits to those who read, for at most so many seconds."""
-        self._socket.close(linger=round(seconds * 1000))
+        self._socket.close(round(seconds * 1000))
+        self._context.term()
         return ""

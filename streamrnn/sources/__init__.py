@@ -41,8 +41,10 @@ class Source(ABC):
 
     when_full: ClassVar[WhenFull] = "block"
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        self.place = place  # where the samples come from, for people
         self.stopped = threading.Event()
+        self.refusal = ""  # why the engine does not take it
 
     @abstractmethod
     def items(self) -> Iterator[Item]:
@@ -57,10 +59,16 @@ class Source(ABC):
 
     def refused(self, stream: str, error: UserError) -> None:
         """From the engine's thread: the engine does not take this stream, and will be told no more of it."""
+        self.refusal = str(error)
         self.stop()
 
     def close(self) -> None:  # noqa: B027 (most sources have nothing open)
         """After the thread has ended: give back what was opened."""
+
+
+def room(queue_ms: float, rate: int) -> int:
+    """How many samples of a stream may wait for the engine; enough for a few chunks at any rate."""
+    return max(8192, round(queue_ms * rate / 1000.0))
 
 
 def build(config: PlugConfig) -> Source:

@@ -35,7 +35,7 @@ class CsvSource(PacedSource):
         else:
             table = array_files.read_csv(path)
             rate, self._samples = table.rate, table.samples
-        super().__init__(config, config.stream, config.rate or rate, self._samples.shape[1])
+        super().__init__(config, config.path, config.stream, config.rate or rate, self._samples.shape[1])
 
     def blocks(self) -> Iterator[Samples]:
         """All rows at once."""

@@ -68,11 +68,10 @@ class MicrophoneSource(Source):
 
     def __init__(self, config: MicrophoneConfig) -> None:
         """Raises DeviceError in one line if PortAudio, the device or its format is missing."""
-        super().__init__()
         sounddevice = _portaudio()
         device = _find(sounddevice, config.device)
+        super().__init__(f"microphone {str(device['name'])!r}")
         self._config = config
-        self._name = str(device["name"])
         self._rate = config.rate or round(device["default_samplerate"])
         self._capture = Capture(self._rate, _QUEUE)
         try:
@@ -86,7 +85,7 @@ class MicrophoneSource(Source):
             )
         except sounddevice.PortAudioError as error:
             raise DeviceError(
-                f"microphone {self._name!r}: does not open at {self._rate} Hz with {config.channels} channels "
+                f"{self.place}: does not open at {self._rate} Hz with {config.channels} channels "
                 f"({_reason(error)}); try another rate or device, see `streamrnn devices`"
             ) from None
 
@@ -102,7 +101,7 @@ class MicrophoneSource(Source):
                     quiet += _LOOK_S
                     if quiet >= _STALL_S or not self._input.active:
                         raise DeviceError(
-                            f"microphone {self._name!r}: no samples for {quiet:.1f} s; is it still plugged in?"
+                            f"{self.place}: no samples for {quiet:.1f} s; is it still plugged in?"
                         ) from None
                     continue
                 quiet = 0.0

@@ -13,8 +13,8 @@ from streamrnn.sources import PacedConfig, Source
 class PacedSource(Source):
     """One stream from blocks of samples of any size, which are cut into chunks."""
 
-    def __init__(self, config: PacedConfig, stream: str, rate: int, channels: int) -> None:
-        super().__init__()
+    def __init__(self, config: PacedConfig, place: str, stream: str, rate: int, channels: int) -> None:
+        super().__init__(place)
         self.stream, self.rate, self.channels = stream, rate, channels
         self._chunk, self._pace = config.chunk, config.pace
 

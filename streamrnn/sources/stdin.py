@@ -37,7 +37,7 @@ class StdinSource(Source):
 
     def __init__(self, config: StdinConfig) -> None:
         """Raises DeviceError if standard input is a terminal."""
-        super().__init__()
+        super().__init__("standard input")
         self._config = config
         if sys.stdin.isatty():
             raise DeviceError(

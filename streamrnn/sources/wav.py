@@ -30,7 +30,7 @@ class WavSource(PacedSource):
         """Raises RecordingError if the file is missing, empty, cut short or not readable."""
         self._path = Path(config.path)
         header = audio_files.header(self._path)
-        super().__init__(config, config.stream, header.rate, header.channels)
+        super().__init__(config, config.path, config.stream, header.rate, header.channels)
 
     def blocks(self) -> Iterator[Samples]:
         """Ten seconds at a time. Raises RecordingError where the file cannot be read on."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 import zmq
@@ -17,13 +15,13 @@ from streamrnn.errors import DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig
+from streamrnn.sources import Source, SourceConfig, room
+from streamrnn.sources.bell import Bell
 from streamrnn.wire import WireError
 
 _PROBE_S = 1.0  # how soon a client that has vanished is missed
 _TURN = 256  # messages read before the answers go out
-_SMALLEST_WINDOW = 8192
-_OVERRUN = "credit"
+_LINGER_MS = 200
 
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
@@ -45,47 +43,21 @@ class _Client:
     ending: bool = False
 
 
-@dataclass(slots=True)
-class _Told:
-    """What the engine's thread tells ours, and the socket that wakes us for it."""
-
-    items: deque[Item | Error] = field(default_factory=deque)
-    wake: tuple[socket.socket, socket.socket] = field(default_factory=socket.socketpair)
-
-    def __post_init__(self) -> None:
-        for end in self.wake:
-            end.settimeout(0)
-
-    def tell(self, item: Item | Error) -> None:
-        self.items.append(item)
-        self.ring()
-
-    def ring(self) -> None:
-        # A full socket wakes as well as one byte more; a closed one has nobody to wake.
-        with contextlib.suppress(OSError):
-            self.wake[1].send(b"\0")
-
-    def read(self) -> Iterator[Item | Error]:
-        with contextlib.suppress(BlockingIOError):
-            self.wake[0].recv(4096)
-        while self.items:
-            yield self.items.popleft()
-
-
 class ZeromqSource(Source):
     """Streams from clients; a fault of one is answered with a coded error and touches no other."""
 
     def __init__(self, config: ZeromqConfig) -> None:
         """Raises DeviceError if the endpoint is taken or malformed."""
-        super().__init__()
+        super().__init__(config.endpoint)
         self._config = config
         self._clients: dict[str, _Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
-        self._told = _Told()
+        self._told: deque[Item | Error] = deque()  # by the engine's thread
+        self._bell = Bell()
         self.errors: Counter[str] = Counter()  # by code, for the summary
-        self._router: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+        self._context = zmq.Context()
+        self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         for option, value in (
-            (zmq.LINGER, 200),
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
             (zmq.MAXMSGSIZE, ingest.LARGEST_MESSAGE),
             (zmq.RCVHWM, 100),
@@ -97,15 +69,16 @@ class ZeromqSource(Source):
         try:
             self._router.bind(config.endpoint)
         except zmq.ZMQError as error:
-            self._router.close()
+            self._router.close(0)
+            self._context.term()
             raise DeviceError(f"ingest {config.endpoint}: {bind_repair(error)}") from None
-        self.endpoint: str = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def items(self) -> Iterator[Item]:
         """Streams of all clients, interleaved; those that are open at a stop are ended."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
-        poller.register(self._told.wake[0], zmq.POLLIN)
+        poller.register(self._bell.socket, zmq.POLLIN)
         probe = monotonic() + _PROBE_S
         while not self.stopped.is_set():
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
@@ -127,21 +100,23 @@ class ZeromqSource(Source):
     def stop(self) -> None:
         """From any thread: let `items` come to an end now."""
         super().stop()
-        self._told.ring()
+        self._bell.ring()
 
     def taken(self, item: Item) -> None:
         """From the engine's thread: what the engine has taken is given back as credit."""
-        self._told.tell(item)
+        self._told.append(item)
+        self._bell.ring()
 
     def refused(self, stream: str, error: UserError) -> None:
         """From the engine's thread: the client is told why, and may try again."""
-        self._told.tell(Error("refused", " ".join(str(error).split()), stream))
+        self._told.append(Error("refused", " ".join(str(error).split()), stream))
+        self._bell.ring()
 
     def close(self) -> None:
-        """Let the endpoint go."""
-        self._router.close()
-        for end in self._told.wake:
-            end.close()
+        """Let the endpoint go, and what was answered out."""
+        self._router.close(_LINGER_MS)
+        self._context.term()
+        self._bell.close()
 
     def _handle(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
         stream = ""
@@ -179,7 +154,7 @@ class ZeromqSource(Source):
         start = client.start
         samples = ingest.unpack(payload, data.n, start.channels, start.dtype)
         if data.n > client.credit:
-            raise WireError(_OVERRUN, f"{data.n} samples with a credit of {client.credit}; wait for credit")
+            raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
         client.credit -= data.n
         if data.start > client.expected:
             yield Gap(data.stream, client.expected, data.start, "missing")
@@ -192,7 +167,9 @@ class ZeromqSource(Source):
     def _answer(self) -> None:
         """Turn what the engine's thread told into credit, ends and errors."""
         granted: Counter[str] = Counter()
-        for item in self._told.read():
+        self._bell.silence()
+        while self._told:
+            item = self._told.popleft()
             if self._leaving[item.stream]:
                 # Of a client before: what is told comes in the order in which it was brought.
                 self._leaving[item.stream] -= isinstance(item, Ended)
@@ -201,8 +178,7 @@ class ZeromqSource(Source):
             if client is None:
                 continue
             if isinstance(item, Opened):
-                window = round(self._config.queue_ms * item.rate / 1000.0)
-                granted[item.stream] += max(_SMALLEST_WINDOW, window)
+                granted[item.stream] += room(self._config.queue_ms, item.rate)
             elif isinstance(item, Chunk):
                 granted[item.stream] += len(item.samples)
             elif isinstance(item, Ended):

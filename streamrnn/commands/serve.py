@@ -1,0 +1,44 @@
+"""Run the daemon: hear what its sources bring, publish it to its sinks. Ctrl-C or SIGTERM ends it within 2 seconds.
+
+Example:
+  streamrnn config --example daemon > daemon.yaml
+  streamrnn serve daemon.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The config, and what to change in it."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a daemon's YAML")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until stopped; 2 if a source failed on the way."""
+    from streamrnn import config
+    from streamrnn.daemon_config import DaemonConfig
+    from streamrnn.service import Service
+    from streamrnn.stopping import heed_signals
+
+    service = Service(config.load(arguments.config, DaemonConfig, arguments.set))
+    with heed_signals(service.stop):
+        service.startup()
+        for line in service.describe():
+            _say(line)
+        _say("ready; stop with Ctrl-C")
+        service.main_loop()
+        summary = service.shutdown()
+    for trouble in summary.troubles:
+        _say(trouble)
+    _say(str(summary))
+    return 2 if summary.troubles and service.config.until == "finished" else 0
+
+
+def _say(line: str) -> None:
+    # Standard output belongs to the sinks.
+    print(f"streamrnn serve: {line}", file=sys.stderr, flush=True)

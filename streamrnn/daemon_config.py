@@ -1,0 +1,53 @@
+"""What the config file of a daemon may say: bundles, sources, sinks and limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from streamrnn.config import Role
+from streamrnn.errors import ConfigError
+from streamrnn.recognizer import Count, Name, Positive
+from streamrnn.registry import PlugConfig
+
+
+class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A bundle to serve: a file, or a shipped one by name.
+
+    `name` is another name for the wire; `decoder` holds settings that replace the bundle's own.
+    """
+
+    path: str
+    name: Name | Literal[""] = ""
+    backend: Literal["onnx", "torch"] = "onnx"
+    decoder: dict[str, Any] = {}
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much the engine takes: streams at once, and streams and milliseconds in one step of a bundle."""
+
+    max_streams: Count = 256
+    streams_a_step: Count = 64
+    step_ms: Positive = 1000.0
+
+
+class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do."""
+
+    bundles: tuple[BundleConfig, ...]
+    sources: tuple[Annotated[PlugConfig, Role("source")], ...]
+    sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
+    engine: LimitsConfig = LimitsConfig()
+    until: Literal["stopped", "finished"] = "stopped"
+
+    def __post_init__(self) -> None:
+        for key, listed in (("bundles", self.bundles), ("sources", self.sources), ("sinks", self.sinks)):
+            if not listed:
+                raise ConfigError(f"{key}: empty; name at least one")
+        seen: set[str] = set()
+        for i, source in enumerate(self.sources):
+            stream = getattr(source, "stream", "")
+            if stream in seen and stream:
+                raise ConfigError(f"sources[{i}].stream: {stream!r} is another source's; choose another name")
+            seen.add(stream)

@@ -1,0 +1,153 @@
+"""Bounded queues from the threads of the sources to the engine's: one a source, taken from in turn."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.errors import UserError
+from streamrnn.sources import Source, SourceConfig, room
+from streamrnn.sources.bell import Bell
+
+TOO_SLOW = "the engine was too slow"
+_ITEMS = 16_384  # of one source that may wait, whatever they hold
+_TURN = 1 << 18  # values (samples times channels) that a source brings in its turn
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A source that has ended: by itself, or because of `error`, which is "" if there was none."""
+
+    error: str
+
+
+Entry = Item | Closed
+
+
+class Inlet:
+    """The queue of one source. What finds no room waits outside, or is dropped and declared, as the source says."""
+
+    def __init__(self, intake: Intake, source: Source, config: SourceConfig) -> None:
+        self.source = source
+        self.config = config
+        # For the engine's thread alone: streams that are open in the engine, and whether the source has ended.
+        self.streams: set[str] = set()
+        self.closed = False
+        self._intake = intake
+        self._room = threading.Condition(intake.lock)
+        self._entries: deque[Entry] = deque()
+        self._waiting: Counter[str] = Counter()  # samples of each stream in the queue
+        self._limits: dict[str, int] = {}
+        self._dropped: dict[str, Gap] = {}
+
+    @property
+    def filled(self) -> bool:
+        """Whether anything waits to be taken."""
+        return bool(self._entries)
+
+    def run(self) -> None:
+        """What the source's thread does: all items into the queue, and then how it ended."""
+        error = ""
+        try:
+            for item in self.source.items():
+                self._put(item)
+            error = self.source.refusal
+        except UserError as reason:
+            error = " ".join(str(reason).split())
+        except Exception as reason:  # a fault of ours in one source must not end the others
+            error = f"{type(self.source).__name__} broke, {type(reason).__name__}: {' '.join(str(reason).split())}"
+        with self._intake.lock:
+            self._entries.extend(self._dropped.values())
+            self._append(Closed(error))
+
+    def take(self) -> list[Entry]:
+        """A bounded turn of what comes next; with the lock held."""
+        taken: list[Entry] = []
+        values = 0
+        while self._entries and values < _TURN:
+            entry = self._entries.popleft()
+            taken.append(entry)
+            if isinstance(entry, Chunk):
+                values += entry.samples.size
+                self._waiting[entry.stream] -= len(entry.samples)
+                if not self._waiting[entry.stream]:
+                    del self._waiting[entry.stream]
+        if taken:
+            self._room.notify()
+        return taken
+
+    def stop(self) -> None:
+        """Let the source come to an end, also when it waits for room."""
+        self.source.stop()
+        with self._intake.lock:
+            self._room.notify()
+
+    def _put(self, item: Item) -> None:
+        with self._intake.lock:
+            if isinstance(item, Opened):
+                self._limits[item.stream] = room(self.config.queue_ms, item.rate)
+            if isinstance(item, Chunk):
+                if self.source.when_full == "drop" and not self._fits(item):
+                    before = self._dropped.get(item.stream)
+                    first = before.start if before else item.start
+                    self._dropped[item.stream] = Gap(item.stream, first, item.end, TOO_SLOW)
+                    return
+                self._room.wait_for(lambda: self._fits(item) or self.source.stopped.is_set())
+                self._waiting[item.stream] += len(item.samples)
+            elif isinstance(item, Ended):
+                del self._limits[item.stream]
+            if item.stream in self._dropped:
+                self._entries.append(self._dropped.pop(item.stream))
+            self._append(item)
+
+    def _fits(self, chunk: Chunk) -> bool:
+        waiting = self._waiting[chunk.stream]
+        # A chunk that is larger than the whole queue fits into an empty one.
+        fits = not waiting or waiting + len(chunk.samples) <= self._limits[chunk.stream]
+        return fits and len(self._entries) < _ITEMS
+
+    def _append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._intake.ring()
+
+
+class Intake:
+    """All inlets: their threads, and the bell that wakes the engine's thread when something was put."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.bell = Bell()
+        self.inlets: list[Inlet] = []
+        self._rung = False
+
+    def add(self, source: Source, config: SourceConfig) -> None:
+        """A source that will run."""
+        self.inlets.append(Inlet(self, source, config))
+
+    def start(self) -> None:
+        """Run each source in a thread of its own; one that is stuck does not hold up the exit."""
+        for inlet in self.inlets:
+            threading.Thread(target=inlet.run, name=type(inlet.source).__name__, daemon=True).start()
+
+    def take(self) -> list[tuple[Inlet, Entry]]:
+        """A turn of every source; empty if nothing waits."""
+        self.bell.silence()
+        with self.lock:
+            self._rung = False
+            taken = [(inlet, entry) for inlet in self.inlets for entry in inlet.take()]
+            if any(inlet.filled for inlet in self.inlets):
+                self.ring()
+        return taken
+
+    def ring(self) -> None:
+        """Wake the engine's thread once for all that was put since it last looked; with the lock held."""
+        if not self._rung:
+            self._rung = True
+            self.bell.ring()
+
+    def stop(self) -> None:
+        """Let all sources come to an end soon."""
+        for inlet in self.inlets:
+            inlet.stop()

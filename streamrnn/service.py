@@ -1,0 +1,261 @@
+"""The daemon: wires sources, engine and sinks together, and ends in time whatever the others do."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+import zmq
+
+from streamrnn import bundle, sinks, sources
+from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.config import Role, convert
+from streamrnn.daemon_config import BundleConfig, DaemonConfig
+from streamrnn.engine import Engine, Serving, serving
+from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
+from streamrnn.events import BundleRef
+from streamrnn.intake import Closed, Entry, Inlet, Intake
+from streamrnn.publisher import Publisher
+from streamrnn.registry import PlugConfig
+from streamrnn.sinks import Sink
+from streamrnn.sources import SourceConfig
+from streamrnn.wire import NOBODY
+
+SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
+# Of the 2 s in which a daemon is gone after it was asked: when what is on its way in, through and out must be done.
+_IN_S, _THROUGH_S, _OUT_S = 0.5, 1.1, 1.5
+_EPOCHS = 4096  # streams whose last epoch is remembered after their end
+
+
+@dataclasses.dataclass(slots=True)
+class Summary:
+    """What a daemon did: why it stopped, streams heard, messages by kind, and what went wrong, for people."""
+
+    reason: str = ""
+    streams: int = 0
+    kinds: Counter[str] = dataclasses.field(default_factory=Counter)
+    troubles: list[str] = dataclasses.field(default_factory=list)
+
+    def __str__(self) -> str:
+        """One line for people."""
+        told = ("detection", "segment", "gap")
+        kinds = ", ".join(f"{self.kinds[kind]} {kind}s" for kind in told if self.kinds[kind] or kind == "detection")
+        return f"stopped ({self.reason}): {self.streams} streams, {kinds}"
+
+
+class Service:
+    """One daemon: `startup`, `main_loop`, `shutdown`, all on the thread that is the engine's."""
+
+    def __init__(self, config: DaemonConfig, more_sinks: Sequence[Sink] = ()) -> None:
+        self.config = config
+        self.sinks: list[Sink] = list(more_sinks)
+        self.summary = Summary()
+        self._intake = Intake()
+        self._poller = zmq.Poller()
+        self._running = 0  # sources that have not ended
+        self._epochs: OrderedDict[str, int] = OrderedDict()
+        self._ending: list[tuple[Inlet, str, int, str]] = []
+        self._stopping = ""
+        self._stopped_at = 0.0
+
+    def startup(self) -> None:
+        """Prove the bundles, bind, open the sources. Raises UserError, and leaves nothing open then."""
+        limits = self.config.engine
+        servings = [serve_bundle(each, f"bundles[{i}]") for i, each in enumerate(self.config.bundles)]
+        self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
+        configs = [_checked(each, servings, f"sources[{i}]") for i, each in enumerate(self.config.sources)]
+        try:
+            self.sinks += [sinks.build(each) for each in self.config.sinks]
+            for each in configs:
+                self._intake.add(sources.build(each), each)
+        except UserError:
+            self._close_sources(self._intake.inlets)
+            self._intake.bell.close()
+            for sink in self.sinks:
+                sink.close(0.0)
+            raise
+        self._publisher = Publisher(self.sinks, [BundleRef(each.name, each.sha) for each in servings])
+        self._poller.register(self._intake.bell.socket, zmq.POLLIN)
+        for sink in self.sinks:
+            for each_socket in sink.sockets:
+                self._poller.register(each_socket, zmq.POLLIN)
+
+    def describe(self) -> Iterator[str]:
+        """What runs where, line by line, for people."""
+        for each in self.config.bundles:
+            yield f"bundle {each.path}: golden answer proved on {each.backend}"
+        for inlet in self._intake.inlets:
+            yield f"samples from {inlet.source.place}"
+        for sink in self.sinks:
+            yield f"results to {sink.place}"
+
+    def stop(self, reason: str) -> None:
+        """Let the main loop come to its end; from any thread or signal handler."""
+        self._stopping, self._stopped_at = reason, time.monotonic()
+        self._intake.bell.ring()
+
+    def main_loop(self) -> None:
+        """Take samples, step, publish; until it is stopped, or until all sources have finished if that is asked for."""
+        self._await_subscribers()
+        self._running = len(self._intake.inlets)
+        self._intake.start()
+        while not self._stopping:
+            self._poller.poll(_milliseconds(self._publisher.attend()))
+            self._turn()
+            if self.config.until == "finished" and not self._running:
+                self.stop("all sources have finished")
+
+    def shutdown(self) -> Summary:
+        """Drain what is on its way, say goodbye and close everything, all of it within 1.5 s of the stop."""
+        self._intake.stop()
+        while self._running and self._left(_IN_S):
+            self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
+            self._publisher.attend()
+            self._turn()
+        for inlet in self._intake.inlets:
+            for stream in list(inlet.streams):
+                self._end(inlet, stream, "")
+        self._step()
+        if self._engine.pending:
+            self.summary.troubles.append("stopped before all samples were heard")
+        self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
+        # What can be closed is closed first: an ingest client hears of the end. A source that is stuck goes with us.
+        self._close_sources([inlet for inlet in self._intake.inlets if inlet.closed])
+        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
+        self._intake.bell.close()
+        return self.summary
+
+    def _await_subscribers(self) -> None:
+        until = time.monotonic() + SUBSCRIBERS_S
+        while not self._stopping and any(sink.awaited for sink in self.sinks):
+            if time.monotonic() > until:
+                self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
+                return
+            self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
+            self._intake.bell.silence()
+
+    def _turn(self) -> None:
+        """What the sources have brought goes in, and everything that follows from it comes out."""
+        for inlet, entry in self._intake.take():
+            self._enter(inlet, entry)
+        self._step()
+
+    def _step(self) -> None:
+        while self._engine.pending and (not self._stopping or self._left(_THROUGH_S)):
+            for event in self._engine.step():
+                self._publisher.event(event)
+            self._publisher.attend()
+        if self._engine.pending:
+            return
+        ending, self._ending = self._ending, []
+        for inlet, stream, sample, text in ending:
+            self._publisher.closed(stream, sample, "failed" if text else "ended", text)
+            inlet.source.taken(Ended(stream))
+
+    def _enter(self, inlet: Inlet, entry: Entry) -> None:
+        if isinstance(entry, Closed):
+            self._close(inlet, entry.error)
+            return
+        if entry.stream not in inlet.streams and not isinstance(entry, Opened):
+            if isinstance(entry, Ended):  # of a stream that was refused
+                inlet.source.taken(entry)
+            return
+        try:
+            self._hear(inlet, entry)
+        except StreamError as error:
+            if entry.stream in inlet.streams:
+                self._end(inlet, entry.stream, str(error))
+            else:
+                self._publisher.status(entry.stream, "refused", str(error))
+            inlet.source.refused(entry.stream, error)
+
+    def _hear(self, inlet: Inlet, item: Item) -> None:
+        """Raises StreamError if the engine does not take it."""
+        stream = item.stream
+        if isinstance(item, Opened):
+            self._open(inlet, item)
+        elif isinstance(item, Chunk):
+            self._engine.push(stream, item.start, item.samples)
+        elif isinstance(item, Gap):
+            self._engine.lose(stream, item.end, item.reason)
+        else:
+            # Its end is told when its last events are out.
+            self._end(inlet, stream, "")
+            return
+        inlet.source.taken(item)
+
+    def _open(self, inlet: Inlet, item: Opened) -> None:
+        if len(self._engine.streams) >= self.config.engine.max_streams:
+            raise StreamError(f"{item.stream}: {self.config.engine.max_streams} streams are open; raise max_streams")
+        bundles = inlet.config.bundles or None
+        # A name that comes again goes on counting epochs, so that no two events of it share an id.
+        epoch = self._epochs.get(item.stream, -1) + 1
+        self._engine.open(item.stream, item.rate, item.channels, bundles, epoch=epoch)
+        inlet.streams.add(item.stream)
+        self.summary.streams += 1
+        self._publisher.opened(item.stream, item.rate, item.channels)
+
+    def _end(self, inlet: Inlet, stream: str, error: str) -> None:
+        counts = self._engine.counts(stream)
+        self._engine.finish(stream)
+        inlet.streams.discard(stream)
+        self._ending.append((inlet, stream, counts.expected, error))
+        self._epochs[stream] = counts.epoch
+        self._epochs.move_to_end(stream)
+        if len(self._epochs) > _EPOCHS:
+            self._epochs.popitem(last=False)
+
+    def _close(self, inlet: Inlet, error: str) -> None:
+        self._running -= 1
+        inlet.closed = True
+        if error:
+            self.summary.troubles.append(error)
+            if not inlet.streams:
+                self._publisher.status(NOBODY, "failed", error)
+        for stream in list(inlet.streams):
+            self._end(inlet, stream, error)
+
+    def _left(self, seconds: float) -> float:
+        return max(0.0, self._stopped_at + seconds - time.monotonic())
+
+    @staticmethod
+    def _close_sources(inlets: Sequence[Inlet]) -> None:
+        for inlet in inlets:
+            inlet.source.close()
+
+
+def serve_bundle(config: BundleConfig, where: str) -> Serving:
+    """A bundle of the config, proved on its golden audio. Raises BundleError or ConfigError."""
+    there = bundle.read(bundle.locate(config.path))
+    recognizer = there.recognizer
+    decoder = recognizer.config.decoder
+    if config.decoder:
+        kept = msgspec.to_builtins(decoder)
+        # Settings of one kind of decoder mean nothing to another.
+        kept = kept if config.decoder.get("kind", kept["kind"]) == kept["kind"] else {}
+        decoder = convert({**kept, **config.decoder}, Annotated[PlugConfig, Role("decoder")], f"{where}.decoder")
+    changed = msgspec.structs.replace(recognizer.config, name=config.name or recognizer.name, decoder=decoder)
+    recognizer = msgspec.structs.replace(recognizer, config=changed)
+    served = serving(dataclasses.replace(there, recognizer=recognizer), config.backend)
+    bundle.prove(there, served.step)
+    return served
+
+
+def _checked(config: PlugConfig, servings: Sequence[Serving], where: str) -> SourceConfig:
+    """The config of a source, whose bundles are served. Raises ConfigError."""
+    if not isinstance(config, SourceConfig):
+        raise ConfigError(f"{where}: {type(config).__name__} is no SourceConfig; derive it from that")
+    names = [each.name for each in servings]
+    for name in config.bundles:
+        if name not in names:
+            raise ConfigError(f"{where}.bundles: {name!r} is not served; {did_you_mean(name, names)}")
+    return config
+
+
+def _milliseconds(seconds: float) -> int:
+    # Rounded up: a poll that returns too early would only be repeated.
+    return int(seconds * 1000) + 1

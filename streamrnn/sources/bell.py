@@ -1,0 +1,31 @@
+"""A bell: a socket that one thread can poll together with others, rung from any thread or signal handler."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+
+class Bell:
+    """Rings are not counted: one or many wake whoever polls `socket`, until it is silenced."""
+
+    def __init__(self) -> None:
+        self.socket, self._hammer = socket.socketpair()
+        for end in (self.socket, self._hammer):
+            end.settimeout(0)
+
+    def ring(self) -> None:
+        """Wake whoever polls; takes no lock."""
+        # A full socket wakes as well as with one byte more; a closed one has nobody to wake.
+        with contextlib.suppress(OSError):
+            self._hammer.send(b"\0")
+
+    def silence(self) -> None:
+        """To be called before looking at what the rings were for."""
+        with contextlib.suppress(OSError):
+            self.socket.recv(4096)
+
+    def close(self) -> None:
+        """Let both ends go."""
+        self.socket.close()
+        self._hammer.close()

@@ -1,0 +1,42 @@
+"""How a daemon is asked to stop: the first signal drains, the second ends it at once, and time ends it anyway."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+GONE_S = 1.9
+
+
+@contextlib.contextmanager
+def heed_signals(stop: Callable[[str], None]) -> Iterator[None]:
+    """While inside, SIGTERM and SIGINT call `stop` with their name; `GONE_S` after the first the process is gone."""
+    asked = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+        # A thread that sleeps: it fires also when ours hangs in a call that never comes back.
+        watchdog = threading.Timer(GONE_S, _leave)
+        watchdog.daemon = True
+        watchdog.start()
+        stop(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print("streamrnn: something did not end in time; stopped without it", file=sys.stderr, flush=True)
+    os._exit(1)
