@@ -285,22 +285,22 @@ def test_more_streams_than_rows_are_served_in_turn() -> None:
     assert heard == [10]
 
 
-def test_a_gap_ends_what_was_heard_and_begins_an_epoch() -> None:
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_a_gap_ends_what_was_heard_and_begins_an_epoch(rate: int) -> None:
     serving = make(decoder=DECODERS[1])
-    first, second = bursts(5, count=2), bursts(6, count=2)
-    first = first[:-500]
+    # The first part ends with a burst that only its end can close.
+    first, second = bursts(5, rate, count=2)[: round(0.63 * rate)], bursts(6, rate, count=2)
     engine = Engine([serving])
-    engine.open("mic", 8000, 1)
+    engine.open("mic", rate, 1)
     engine.push("mic", 0, first)
     start = len(first) + 1234
     engine.push("mic", start, second)
     engine.finish("mic")
     events = engine.run()
-    moved = [
-        (k, label, s + start, e + start, at + start, score)
-        for k, label, s, e, at, score in offline(serving, second, 8000)
+    wanted = [*offline(serving, first, rate), ("gap", "missing", len(first), start)]
+    wanted += [
+        (k, name, s + start, e + start, at + start, x) for k, name, s, e, at, x in offline(serving, second, rate)
     ]
-    wanted = [*offline(serving, first, 8000), ("gap", "missing", len(first), start), *moved]
     assert plain(events, "mic") == wanted
     assert [event.epoch for event in events] == [0] * 2 + [1] * 3
     gap = events[2]

@@ -14,7 +14,7 @@ from streamrnn.testing.law import LawBroken, Memory, Subject, X, check
 
 Posteriors = Callable[[int, int, int, np.random.Generator], NDArray[np.float32]]
 _SCORE = 1e-6
-_STRETCH = 12  # frames a hop of a trial: events take many frames
+_LEAST = 12  # frames a cut of a trial at least: events take many frames
 
 
 def walking_posteriors(batch: int, frames: int, columns: int, random: np.random.Generator) -> NDArray[np.float32]:
@@ -23,7 +23,7 @@ def walking_posteriors(batch: int, frames: int, columns: int, random: np.random.
     for row in range(batch):
         at = 0
         while at < frames:
-            run = int(random.integers(1, 25))
+            run = int(random.integers(1, max(25, frames // 4)))
             logits[row, at : at + run, int(random.integers(columns))] += random.uniform(2.0, 12.0)
             at += run + int(random.integers(0, 15))
     logits -= logits.max(axis=-1, keepdims=True)
@@ -71,7 +71,8 @@ class _Decoded(Subject[list[Found]]):
         return self.decoder.initial_track(batch)
 
     def inputs(self, batch: int, hops: int, random: np.random.Generator) -> X:
-        return self.posteriors(batch, hops * _STRETCH, self.columns, random)
+        # A decoder that waits long is given long material.
+        return self.posteriors(batch, hops * max(_LEAST, self.decoder.delay // 4), self.columns, random)
 
     def call(self, x: X, memory: Memory) -> tuple[list[Found], Memory]:
         return self.decoder(x, dict(memory))
