@@ -81,6 +81,26 @@ def test_clips_are_judged_by_the_clip_rule(serving: Serving, tmp_path: Path) -> 
     assert document["estimates"]["accuracy"]["of"] == 5
 
 
+def test_a_clip_is_played_between_half_seconds_of_silence(serving: Serving, tmp_path: Path) -> None:
+    write(tmp_path / "low" / "a.wav", tone_word("low", RATE, np.random.default_rng(12)))
+    write(tmp_path / "_noise" / "b.wav", noise(0.5, RATE, np.random.default_rng(12), 0.1))
+    clip, background = sorted(read_folder(tmp_path), key=lambda recording: recording.path.name)
+    for recording, margin in ((clip, RATE // 2), (background, 0)):
+        heard: list[np.ndarray] = []
+
+        def listening(
+            samples: np.ndarray, state: dict[str, np.ndarray], heard: list[np.ndarray] = heard
+        ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+            heard.append(samples[0, :, 0])
+            return serving.step(samples, state)
+
+        evaluate(dataclasses.replace(serving, step=listening), [recording])
+        played = np.concatenate(heard)[: 2 * margin + recording.length]
+        np.testing.assert_array_equal(played[margin : len(played) - margin], recording.samples()[:, 0])
+        assert not played[:margin].any()
+        assert not played[len(played) - margin :].any()
+
+
 def test_a_stream_has_misses_confusions_and_false_accepts(serving: Serving, tmp_path: Path) -> None:
     said = ["low", "high", "low", "high", "low", "high", "low", "high"]
     written = ["low", "high", "high", "_cough", "l", "high", "low", "high"]
