@@ -153,7 +153,7 @@ class Session:
         if start > self._expected:
             self._miss(Lost(self._expected, start, self.rate, MISSING))
         with np.errstate(invalid="ignore"):
-            good = (np.abs(samples) <= LARGEST).all(axis=1)
+            good: NDArray[np.bool_] = np.all(np.abs(samples) <= LARGEST, axis=1)
         if good.all():
             self._hear(samples)
             return
@@ -255,4 +255,5 @@ def mixed(samples: Samples, channels: int) -> Samples:
     """(time, any) -> (time, channels): one channel is the mean of all."""
     if samples.shape[1] == channels:
         return samples
-    return samples.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+    mean: Samples = samples.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+    return mean
