@@ -12,8 +12,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamrnn import files
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation import files
 from streamrnn.evaluation.recordings import (
     Recording,
     Segment,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from streamrnn import files
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation import files
-from streamrnn.evaluation.audio_files import Header
 from streamrnn.evaluation.manifest import MANIFEST, Mark, Row, read_manifest, read_marks
+from streamrnn.files.sound import Header
 
 # Names that data sets give to the samples that nobody has labelled.
 _UNLABELLED = ("", "unlabelled", "unlabeled")

@@ -12,8 +12,8 @@ import numpy as np
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation import audio_files
 from streamrnn.evaluation.recordings import Dataset, LeftOut, Recording
+from streamrnn.files import sound
 from streamrnn.recognizer import BACKGROUND, RecognizerConfig, label_of
 
 # More samples at full scale than this share is heard as distortion.
@@ -117,7 +117,7 @@ def _check_channels(recording: Recording, config: RecognizerConfig) -> None:
 def _look(recording: Recording) -> _Look:
     samples = recording.samples()
     digest = hashlib.sha256(samples.tobytes()).digest()
-    if recording.path.suffix.lower() not in audio_files.SUFFIXES:
+    if recording.path.suffix.lower() not in sound.SUFFIXES:
         return _Look(digest, clipped=False, silent=bool(np.ptp(samples, axis=0).max() == 0))
     return _Look(digest, clipped=_is_clipped(samples), silent=float(np.abs(samples).max()) < _SILENT_PEAK)
 

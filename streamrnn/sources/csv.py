@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamrnn.chunk import Samples
-from streamrnn.evaluation import array_files
+from streamrnn.files import arrays
 from streamrnn.recognizer import Count, Name
 from streamrnn.registry import register
 from streamrnn.sources import PacedConfig, Rate
@@ -30,10 +30,10 @@ class CsvSource(PacedSource):
         """Raises RecordingError if the file cannot be read as numbers."""
         path = Path(config.path)
         if path.suffix.lower() == ".npz":
-            header = array_files.npz_header(path)
-            rate, self._samples = header.rate, array_files.read_npz(path, 0, header.length)
+            header = arrays.npz_header(path)
+            rate, self._samples = header.rate, arrays.read_npz(path, 0, header.length)
         else:
-            table = array_files.read_csv(path)
+            table = arrays.read_csv(path)
             rate, self._samples = table.rate, table.samples
         super().__init__(config, config.path, config.stream, config.rate or rate, self._samples.shape[1])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamrnn.chunk import Samples
-from streamrnn.evaluation import audio_files
+from streamrnn.files import sound
 from streamrnn.recognizer import Name
 from streamrnn.registry import register
 from streamrnn.sources import PacedConfig
@@ -29,9 +29,9 @@ class WavSource(PacedSource):
     def __init__(self, config: WavConfig) -> None:
         """Raises RecordingError if the file is missing, empty, cut short or not readable."""
         self._path = Path(config.path)
-        header = audio_files.header(self._path)
+        header = sound.header(self._path)
         super().__init__(config, config.path, config.stream, header.rate, header.channels)
 
     def blocks(self) -> Iterator[Samples]:
         """Ten seconds at a time. Raises RecordingError where the file cannot be read on."""
-        yield from audio_files.blocks(self._path, _BLOCK_S * self.rate)
+        yield from sound.blocks(self._path, _BLOCK_S * self.rate)

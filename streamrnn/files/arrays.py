@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.audio_files import Header
+from streamrnn.files.sound import Header
 
 TIME_COLUMNS = ("time", "timestamp")
 LABEL_COLUMN = "label"

@@ -10,21 +10,21 @@ import numpy as np
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation import array_files, audio_files
-from streamrnn.evaluation.audio_files import Header
+from streamrnn.files import arrays, sound
+from streamrnn.files.sound import Header
 
-SUFFIXES = (*audio_files.SUFFIXES, ".npz", ".csv")
+SUFFIXES = (*sound.SUFFIXES, ".npz", ".csv")
 
 
 def header(path: Path) -> Header:
     """Rate, channels and length of a file. Raises RecordingError."""
     suffix = path.suffix.lower()
-    if suffix in audio_files.SUFFIXES:
-        return audio_files.header(path)
+    if suffix in sound.SUFFIXES:
+        return sound.header(path)
     if suffix == ".npz":
-        return array_files.npz_header(path)
+        return arrays.npz_header(path)
     if suffix == ".csv":
-        table = array_files.read_csv(path)
+        table = arrays.read_csv(path)
         return Header(table.rate, table.samples.shape[1], len(table.samples))
     raise RecordingError(f"{path}: {suffix or 'a name without ending'} is not read; give {', '.join(SUFFIXES)}")
 
@@ -32,12 +32,12 @@ def header(path: Path) -> Header:
 def read(path: Path, start: int, end: int) -> Samples:
     """Samples `[start, end)` of a file, float32 `(time, channels)`. Raises RecordingError, also for NaN."""
     suffix = path.suffix.lower()
-    if suffix in audio_files.SUFFIXES:
-        samples = audio_files.read(path, start, end)
+    if suffix in sound.SUFFIXES:
+        samples = sound.read(path, start, end)
     elif suffix == ".npz":
-        samples = array_files.read_npz(path, start, end)
+        samples = arrays.read_npz(path, start, end)
     else:
-        samples = array_files.read_csv(path).samples[start:end]
+        samples = arrays.read_csv(path).samples[start:end]
     wrong = ~np.isfinite(samples).all(axis=1)
     if wrong.any():
         place = int(np.argmax(wrong))
@@ -48,7 +48,7 @@ def read(path: Path, start: int, end: int) -> Samples:
 
 def blocks(path: Path, start: int, end: int, length: int) -> Iterator[Samples]:
     """The same in blocks of at most `length`: of sound, no more than one is in memory. Raises RecordingError."""
-    if path.suffix.lower() in audio_files.SUFFIXES:
+    if path.suffix.lower() in sound.SUFFIXES:
         for place in range(start, end, length):
             yield read(path, place, min(place + length, end))
     else:
@@ -59,13 +59,13 @@ def blocks(path: Path, start: int, end: int, length: int) -> Iterator[Samples]:
 
 def has_labels(path: Path) -> bool:
     """Whether each sample of a file has a label of its own. Raises RecordingError."""
-    return path.suffix.lower() not in audio_files.SUFFIXES and array_files.has_labels(path)
+    return path.suffix.lower() not in sound.SUFFIXES and arrays.has_labels(path)
 
 
 def label_runs(path: Path) -> Iterator[tuple[int, int, str]]:
     """The runs of equal labels of a file that labels each sample: start, end, label. Raises RecordingError."""
     is_npz = path.suffix.lower() == ".npz"
-    labels = array_files.npz_labels(path) if is_npz else array_files.read_csv(path).labels
+    labels = arrays.npz_labels(path) if is_npz else arrays.read_csv(path).labels
     start = 0
     for label, run in itertools.groupby(labels):
         end = start + sum(1 for _ in run)
