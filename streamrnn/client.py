@@ -94,7 +94,7 @@ class Subscriber(_Client):
                 message = self.receive(self.timeout)
             except TimeoutError:
                 return
-            if message.kind not in _OWN or message.kind in self._named:
+            if self.asked(message):
                 yield message
             if message.kind == "bye" and self._until == "bye":
                 return
@@ -113,6 +113,10 @@ class Subscriber(_Client):
                 continue
             self._follow(message)
             return message
+
+    def asked(self, message: Message) -> bool:
+        """Whether it is of the topics that were asked for, and not only a sign of life that the count needs."""
+        return message.kind not in _OWN or message.kind in self._named
 
     def close(self) -> None:
         """Let the connection go."""

@@ -12,9 +12,10 @@ import msgspec
 import zmq
 
 from streamrnn import bundle, sinks, sources
+from streamrnn.bundle import Bundle
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
 from streamrnn.config import Role, convert
-from streamrnn.daemon_config import BundleConfig, DaemonConfig
+from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving, serving
 from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
 from streamrnn.events import BundleRef
@@ -65,9 +66,9 @@ class Service:
     def startup(self) -> None:
         """Prove the bundles, bind, open the sources. Raises UserError, and leaves nothing open then."""
         limits = self.config.engine
-        servings = [serve_bundle(each, f"bundles[{i}]") for i, each in enumerate(self.config.bundles)]
+        servings = [_serve(each) for each in _bundles(self.config)]
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
-        configs = [_checked(each, servings, f"sources[{i}]") for i, each in enumerate(self.config.sources)]
+        configs = _sources(self.config, [each.name for each in servings])
         try:
             self.sinks += [sinks.build(each) for each in self.config.sinks]
             for each in configs:
@@ -228,32 +229,53 @@ class Service:
             inlet.source.close()
 
 
-def serve_bundle(config: BundleConfig, where: str) -> Serving:
-    """A bundle of the config, proved on its golden audio. Raises BundleError or ConfigError."""
-    there = bundle.read(bundle.locate(config.path))
-    recognizer = there.recognizer
-    decoder = recognizer.config.decoder
-    if config.decoder:
-        kept = msgspec.to_builtins(decoder)
-        # Settings of one kind of decoder mean nothing to another.
-        kept = kept if config.decoder.get("kind", kept["kind"]) == kept["kind"] else {}
-        decoder = convert({**kept, **config.decoder}, Annotated[PlugConfig, Role("decoder")], f"{where}.decoder")
-    changed = msgspec.structs.replace(recognizer.config, name=config.name or recognizer.name, decoder=decoder)
-    recognizer = msgspec.structs.replace(recognizer, config=changed)
-    served = serving(dataclasses.replace(there, recognizer=recognizer), config.backend)
-    bundle.prove(there, served.step)
+def check(config: DaemonConfig) -> list[str]:
+    """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
+    names = [there.recognizer.name for there, _ in _bundles(config)]
+    _sources(config, names)
+    return names
+
+
+def _bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
+    """Each bundle, with the name and decoder of the config, and its backend. Raises BundleError or ConfigError."""
+    bundles: list[tuple[Bundle, str]] = []
+    for i, each in enumerate(config.bundles):
+        there = bundle.read(bundle.locate(each.path))
+        changed = there.recognizer.config
+        if each.name:
+            changed = msgspec.structs.replace(changed, name=each.name)
+        if each.decoder:
+            kept = msgspec.to_builtins(changed.decoder)
+            # Settings of one kind of decoder mean nothing to another.
+            kept = kept if each.decoder.get("kind", kept["kind"]) == kept["kind"] else {}
+            role = Annotated[PlugConfig, Role("decoder")]
+            decoder = convert({**kept, **each.decoder}, role, f"bundles[{i}].decoder")
+            changed = msgspec.structs.replace(changed, decoder=decoder)
+        recognizer = msgspec.structs.replace(there.recognizer, config=changed)
+        if recognizer.name in [before.recognizer.name for before, _ in bundles]:
+            raise ConfigError(f"bundles[{i}]: another is named {recognizer.name!r} already; add `name:`")
+        bundles.append((dataclasses.replace(there, recognizer=recognizer), each.backend))
+    return bundles
+
+
+def _serve(bundle_and_backend: tuple[Bundle, str]) -> Serving:
+    """A bundle proved on its golden audio. Raises BundleError."""
+    served = serving(*bundle_and_backend)
+    bundle.prove(bundle_and_backend[0], served.step)
     return served
 
 
-def _checked(config: PlugConfig, servings: Sequence[Serving], where: str) -> SourceConfig:
-    """The config of a source, whose bundles are served. Raises ConfigError."""
-    if not isinstance(config, SourceConfig):
-        raise ConfigError(f"{where}: {type(config).__name__} is no SourceConfig; derive it from that")
-    names = [each.name for each in servings]
-    for name in config.bundles:
-        if name not in names:
-            raise ConfigError(f"{where}.bundles: {name!r} is not served; {did_you_mean(name, names)}")
-    return config
+def _sources(config: DaemonConfig, bundles: Sequence[str]) -> list[SourceConfig]:
+    """The sources of a config, whose bundles are served. Raises ConfigError."""
+    configs = []
+    for i, each in enumerate(config.sources):
+        if not isinstance(each, SourceConfig):
+            raise ConfigError(f"sources[{i}]: {type(each).__name__} is no SourceConfig; derive it from that")
+        for name in each.bundles:
+            if name not in bundles:
+                raise ConfigError(f"sources[{i}].bundles: {name!r} is not served; {did_you_mean(name, bundles)}")
+        configs.append(each)
+    return configs
 
 
 def _milliseconds(seconds: float) -> int:

@@ -8,7 +8,12 @@ Example:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamrnn.client import Subscriber
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +30,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print until interrupted; 1 if messages were lost."""
-    import msgspec
-
     from streamrnn.client import Subscriber
-    from streamrnn.sinks.console import describe
     from streamrnn.wire import PREFIX
 
     with Subscriber(arguments.endpoint, arguments.topic or [PREFIX], until=arguments.until) as subscriber:
-        for message in subscriber:
-            line = msgspec.json.encode(message).decode() if arguments.json else describe(message)
-            print(line or f"{'':<25}{message.topic} {message.body}", flush=True)
+        _tell(f"listening to {arguments.endpoint}; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            _listen(subscriber, arguments)
+        if subscriber.malformed:
+            _say(f"{subscriber.malformed} messages were malformed: is it a streamrnn daemon of this version?")
         if subscriber.lost:
-            print(f"streamrnn listen: {subscriber.lost} messages never came", file=sys.stderr)
-        return 1 if subscriber.lost else 0
+            _say(f"{subscriber.lost} messages never came")
+        return 1 if subscriber.lost or subscriber.malformed else 0
+
+
+def _listen(subscriber: Subscriber, arguments: argparse.Namespace) -> None:
+    import msgspec
+
+    from streamrnn.sinks.console import describe
+    from streamrnn.wire import Bye, Hello
+
+    run = ""
+    while True:
+        message = subscriber.receive()
+        body = message.body
+        if isinstance(body, Hello) and message.run != run:
+            run = message.run
+            _tell(f"connected: {', '.join(each.name for each in body.bundles)} on {len(body.streams)} streams")
+        if isinstance(body, Bye):
+            _tell(f"the daemon says goodbye: {body.reason}")
+            if arguments.until == "bye":
+                return
+        if subscriber.asked(message):
+            text = msgspec.json.encode(message).decode() if arguments.json else describe(message)
+            print(text or f"{message.topic} {body}", flush=True)
+
+
+def _say(line: str) -> None:
+    # Standard output belongs to the messages.
+    print(f"streamrnn listen: {line}", file=sys.stderr, flush=True)
+
+
+def _tell(line: str) -> None:
+    if sys.stderr.isatty():
+        _say(line)

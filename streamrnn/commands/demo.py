@@ -1,0 +1,137 @@
+"""Hear spoken digits: the daemon plays a recording, and a process of its own prints what is published over ZeroMQ.
+
+Example:
+  streamrnn demo
+  streamrnn demo talk.wav more.flac
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from streamrnn.sinks import Sink
+
+if TYPE_CHECKING:
+    from streamrnn.daemon_config import DaemonConfig
+    from streamrnn.wire import Message
+
+_RECORDING = Path(__file__).parent.parent / "recordings" / "demo.flac"
+_LISTENER_S = 5.0  # for the listener to print what it has received
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is played, to which bundle, and how fast."""
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="sound files; default: the bundled recording"
+    )
+    parser.add_argument(
+        "--bundle", default="digits", help="a bundle, or the name of a shipped one; default %(default)s"
+    )
+    parser.add_argument("--pace", choices=("realtime", "fastest"), help="default: realtime for the bundled recording")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Play, print, sum up; 1 if the listener did not get all of it."""
+    from streamrnn.service import Service
+    from streamrnn.stopping import heed_signals
+
+    files = arguments.files or [_RECORDING]
+    pace: Literal["realtime", "fastest"] = "fastest" if arguments.files else "realtime"
+    if arguments.pace:
+        pace = arguments.pace
+    kept = _Kept()
+    service = Service(_config(arguments.bundle, files, pace), [kept])
+    with heed_signals(service.stop):
+        service.startup()
+        endpoint = service.sinks[-1].place
+        print(f"playing {', '.join(path.name for path in files)}; heard over ZeroMQ ({endpoint}):", flush=True)
+        command = [sys.executable, "-m", "streamrnn", "listen", endpoint, "--topic", "v1/detection/"]
+        with subprocess.Popen([*command, "--topic", "v1/segment/", "--until", "bye"]) as listener:
+            try:
+                service.main_loop()
+                summary = service.shutdown()
+                code = listener.wait(_LISTENER_S)
+            except subprocess.TimeoutExpired:
+                code = 1
+            finally:
+                listener.kill()
+    for trouble in summary.troubles:
+        print(f"streamrnn demo: {trouble}", file=sys.stderr)
+    for path, stream in zip(files, _names(files), strict=True):
+        print(_judge(path, [message for message in kept.heard if message.stream == stream]))
+    if not arguments.files:
+        print(_NEXT)
+    return 1 if code or summary.troubles else 0
+
+
+_NEXT = """\
+Next, your microphone:
+  streamrnn config --example daemon > daemon.yaml
+  streamrnn serve daemon.yaml
+and in another terminal:
+  streamrnn listen"""
+
+
+class _Kept(Sink):
+    """What was published, for the summary."""
+
+    place = "this process"
+
+    def __init__(self) -> None:
+        self.heard: list[Message] = []
+
+    def publish(self, message: Message, parts: list[bytes]) -> None:
+        if message.kind in ("detection", "segment"):
+            self.heard.append(message)
+
+    def close(self, seconds: float) -> str:
+        return ""
+
+
+def _config(bundle: str, files: list[Path], pace: Literal["realtime", "fastest"]) -> DaemonConfig:
+    """A daemon that plays the files, publishes on a free port, and waits for its listener."""
+    from streamrnn.daemon_config import BundleConfig, DaemonConfig
+    from streamrnn.sinks.zeromq import ZeromqConfig
+    from streamrnn.sources.wav import WavConfig
+
+    return DaemonConfig(
+        bundles=(BundleConfig(path=bundle),),
+        sources=tuple(
+            WavConfig(path=str(path), stream=stream, pace=pace)
+            for path, stream in zip(files, _names(files), strict=True)
+        ),
+        sinks=(ZeromqConfig(endpoint="tcp://127.0.0.1:*", wait_for=1),),
+        until="finished",
+    )
+
+
+def _names(files: list[Path]) -> list[str]:
+    """A stream name for each file, no two the same."""
+    from streamrnn.wire import as_name
+
+    names: list[str] = []
+    for path in files:
+        name = as_name(path.stem)
+        same = sum(each == name or each.startswith(f"{name}.") for each in names)
+        names.append(f"{name[:60]}.{same + 1}" if same else name)
+    return names
+
+
+def _judge(path: Path, heard: list[Message]) -> str:
+    """What was heard of a recording, against the labels beside it if there are any."""
+    from streamrnn.evaluation.manifest import read_marks
+    from streamrnn.evaluation.matching import Interval, match
+    from streamrnn.events import Heard
+
+    found = [each.body for each in heard if isinstance(each.body, Heard)]
+    labels = path.with_name(f"{path.stem}.labels.csv")
+    if not labels.is_file():
+        return f"{path.name}: {len(found)} words: {' '.join(each.label for each in found)}"
+    said = [Interval(mark.start, mark.end or mark.start, mark.label) for mark in read_marks(labels)]
+    said = [each for each in said if not each.label.startswith("_")]
+    matching = match(said, [Interval(each.start / each.rate, each.end / each.rate, each.label) for each in found])
+    return f"{path.name}: {len(matching.hits)} of {len(said)} words right, {len(matching.false)} false"
