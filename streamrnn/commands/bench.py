@@ -1,0 +1,132 @@
+"""What recognition costs on this machine: microseconds for 10 ms of one stream, samples to posterior, on one thread.
+
+  streamrnn bench
+  streamrnn bench mine.bundle --json
+  streamrnn bench --loop
+  streamrnn bench --models configs/digits.yaml --data recordings/ --set training.steps=600
+
+The first two measure a bundle on the onnx backend. --loop measures the onnx and the torch backend side by side with
+torchaudio's MelSpectrogram and nn.GRU in a hand-written loop. --models trains a recognizer of your config with each
+recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from streamrnn.errors import ConfigError, UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("bundle", nargs="?", default="digits", metavar="BUNDLE", help="a bundle; default %(default)s")
+    what.add_argument("--loop", action="store_true", help="onnx and torch against a hand-written loop; needs torch")
+    what.add_argument(
+        "--models", type=Path, metavar="CONFIG", help="train and compare the recurrent bodies; needs torch"
+    )
+    parser.add_argument("--data", type=Path, action="append", default=[], metavar="DIR", help="of --models; repeatable")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="of --models: change a key of the config"
+    )
+    parser.add_argument("--split", default="dev", metavar="NAME", help="of --models: judge on it; default %(default)s")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="of --models: write the tables as a Markdown page")
+    parser.add_argument("--batches", default="1,16,64,512", metavar="N,...", help="streams at once; %(default)s")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each contestant at each size; %(default)s")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print; the exit code."""
+    if arguments.models is not None:
+        return _models(arguments)
+    return _costs(arguments)
+
+
+def _costs(arguments: argparse.Namespace) -> int:
+    from streamrnn import bench
+
+    batches = _batches(arguments.batches)
+    if arguments.loop:
+        try:
+            from streamrnn.training.plain_loop import Contestants
+        except ModuleNotFoundError as error:
+            raise _needs(error) from None
+        with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
+            contestants = Contestants(Path(folder))
+            table = bench.costs(contestants.recognizer, contestants, batches, arguments.seconds)
+    else:
+        from streamrnn.bundle import locate, open_step, read
+
+        bundle = read(locate(arguments.bundle))
+        step = open_step(bundle, "onnx")
+
+        def alone(batch: int) -> dict[str, bench.Hearer]:
+            return {"onnx": bench.keeping(step, bundle.initial, batch)}
+
+        table = bench.costs(bundle.recognizer, alone, batches, arguments.seconds)
+    if arguments.json:
+        print(json.dumps([_row(cost) for cost in table], indent=1))
+    else:
+        print("\n".join(bench.lines(table, "loop")))
+    return 0
+
+
+def _row(cost: Any) -> dict[str, Any]:
+    return {"batch": cost.batch, "chunk_ms": cost.chunk_ms, "microseconds": cost.microseconds}
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from streamrnn.config import load
+    from streamrnn.evaluation.recordings import read_data
+    from streamrnn.evaluation.run import choose_split
+    from streamrnn.training.plan import TrainingConfig
+
+    if not arguments.data:
+        raise ConfigError("--models: needs recordings; add --data DIR")
+    plan = load(arguments.models, TrainingConfig, arguments.overrides)
+    data = read_data(arguments.data)
+    judged = choose_split(data.recordings, arguments.split)
+    try:
+        from streamrnn.training import compare
+        from streamrnn.training.run import Job
+    except ModuleNotFoundError as error:
+        raise _needs(error) from None
+    with tempfile.TemporaryDirectory(prefix="streamrnn-compare-") as folder:
+        job = Job(plan, tuple(arguments.data), data, Path(folder))
+        compared = compare.compare(job, judged, lambda line: print(line, file=sys.stderr, flush=True))
+    if arguments.out:
+        page = "\n".join(["# GRU, LSTM and the plain RNN", "", _made_by(arguments), "", *compare.lines(compared, plan)])
+        try:
+            arguments.out.write_text(page + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--out {arguments.out}: {error.strerror or error}; choose another file") from None
+    if arguments.json:
+        print(json.dumps(compare.document(compared, plan), indent=1))
+    else:
+        print("\n".join(compare.lines(compared, plan)))
+    return 0
+
+
+def _made_by(arguments: argparse.Namespace) -> str:
+    """What to type to make the page again; the name of a data folder is enough, wherever it lies."""
+    words = ["streamrnn bench --models", str(arguments.models)]
+    words += [f"--data {folder.resolve().name}" for folder in arguments.data]
+    words += [f"--set {override}" for override in arguments.overrides or []]
+    return f"Made by `{' '.join(words)} --out {arguments.out}`, judged on the split `{arguments.split}`."
+
+
+def _batches(text: str) -> list[int]:
+    numbers = text.split(",")
+    if not all(number.isdecimal() and int(number) for number in numbers):
+        raise ConfigError(f"--batches {text}: write numbers from 1 up with commas between, as 1,16")
+    return [int(number) for number in numbers]
+
+
+def _needs(error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(f"this needs {error.name}, which is not installed; pip install 'streamrnn[train]'")
