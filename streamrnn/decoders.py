@@ -82,11 +82,11 @@ class HysteresisConfig(_SmoothedConfig, frozen=True, tag="hysteresis"):
 class EndpointConfig(_SmoothedConfig, frozen=True, tag="endpoint"):
     """A detection when the word is over: the label that had most of the posterior while any was heard.
 
-    A word opens at `enter`. It is over when its label's score falls below `leave`, or after `longest_ms`; a word that
-    opens within `refractory_ms` of the last one's end is its echo and is dropped.
+    A word opens at `enter`. It is over when its label's score falls below `leave`, or after `longest_ms`. Words begin
+    at least `refractory_ms` apart: labels that rise sooner are doubts about the same word, a later one is the next.
     """
 
-    refractory_ms: NotNegative = 100.0
+    refractory_ms: NotNegative = 200.0
     longest_ms: NotNegative = 800.0
 
 
@@ -198,7 +198,7 @@ class Endpoint(_Smoothed):
         return {
             **super().initial_track(batch),
             "open": np.full(batch, -1, np.int64),
-            "closed": np.full(batch, -(2**40), np.int64),
+            "before": np.full(batch, -(2**40), np.int64),
             "mass": np.zeros((batch, self.columns), np.float64),
             "leader": np.full(batch, -1, np.int64),
         }
@@ -220,12 +220,12 @@ class Endpoint(_Smoothed):
         over = score[leader] < self.leave and score[int(track["leader"][row])] < self.leave
         if not over and frame + 1 - opened < self.longest:
             return
-        if opened - int(track["closed"][row]) >= self.refractory:
+        if opened - int(track["before"][row]) >= self.refractory:
             heard = mass / mass.sum()
             found.append(Found(row, "detection", leader, opened, frame + 1, frame, float(heard[leader])))
         track["open"][row] = -1
-        track["closed"][row] = frame + 1
-        held |= score >= self.leave
+        track["before"][row] = opened
+        held |= (score >= self.leave) & (track["rose"][row] < opened + self.refractory)
 
 
 class Segments(_Smoothed):
