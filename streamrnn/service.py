@@ -28,7 +28,7 @@ from streamrnn.wire import NOBODY
 
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
 # Of the 2 s in which a daemon is gone after it was asked: when what is on its way in, through and out must be done.
-_IN_S, _THROUGH_S, _OUT_S = 0.5, 1.1, 1.5
+_IN_S, _THROUGH_S, _OUT_S = 0.4, 1.0, 1.4
 _EPOCHS = 4096  # streams whose last epoch is remembered after their end
 
 
@@ -65,14 +65,8 @@ class Service:
 
     def startup(self) -> None:
         """Prove the bundles, bind, open the sources. Raises UserError, and leaves nothing open then."""
-        limits = self.config.engine
-        servings = [_serve(each) for each in _bundles(self.config)]
-        self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
-        configs = _sources(self.config, [each.name for each in servings])
         try:
-            self.sinks += [sinks.build(each) for each in self.config.sinks]
-            for each in configs:
-                self._intake.add(sources.build(each), each)
+            servings = self._open_all()
         except UserError:
             self._close_sources(self._intake.inlets)
             self._intake.bell.close()
@@ -111,7 +105,7 @@ class Service:
                 self.stop("all sources have finished")
 
     def shutdown(self) -> Summary:
-        """Drain what is on its way, say goodbye and close everything, all of it within 1.5 s of the stop."""
+        """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop."""
         self._intake.stop()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
@@ -129,6 +123,16 @@ class Service:
         self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
         self._intake.bell.close()
         return self.summary
+
+    def _open_all(self) -> list[Serving]:
+        limits = self.config.engine
+        servings = [_serve(each) for each in _bundles(self.config)]
+        self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
+        configs = _sources(self.config, [each.name for each in servings])
+        self.sinks += [sinks.build(each) for each in self.config.sinks]
+        for each in configs:
+            self._intake.add(sources.build(each), each)
+        return servings
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S

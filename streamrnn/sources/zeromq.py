@@ -53,7 +53,6 @@ class ZeromqSource(Source):
         self._clients: dict[str, _Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
         self._told: deque[Item | Error] = deque()  # by the engine's thread
-        self._bell = Bell()
         self.errors: Counter[str] = Counter()  # by code, for the summary
         self._context = zmq.Context()
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
@@ -72,6 +71,7 @@ class ZeromqSource(Source):
             self._router.close(0)
             self._context.term()
             raise DeviceError(f"ingest {config.endpoint}: {bind_repair(error)}") from None
+        self._bell = Bell()
         self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def items(self) -> Iterator[Item]:
