@@ -165,6 +165,8 @@ def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
             raise ConfigError(f"{_join(where, key)}: missing; add `{key}:`")
     try:
         return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(_join(where, str(error))) from None
     except ValueError as error:
         raise ConfigError(f"{_at(where)}{error}") from None
 

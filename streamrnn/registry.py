@@ -29,6 +29,10 @@ _ROOMS = {
     "sink": ("streamrnn.sinks.zeromq", "streamrnn.sinks.jsonl", "streamrnn.sinks.console"),
 }
 ROLES = tuple(_ROOMS)
+_BIDIRECTIONAL = (
+    "reads the future too, which a live stream has not got: no bundle of it exists and `serve` cannot run one; use gru "
+    "(bidirectional networks label recordings offline, in streamrnn.training.bidirectional)"
+)
 
 
 class PlugConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -92,6 +96,8 @@ def find(role: str, kind: str) -> Plug:
     try:
         return _PLUGS[role, kind]
     except KeyError:
+        if role == "model" and kind.startswith("bi"):
+            raise ConfigError(f"kind: {kind!r} {_BIDIRECTIONAL}") from None
         known = [k for r, k in _PLUGS if r == role]
         raise ConfigError(f"kind: {kind!r} is no {role}; {did_you_mean(kind, known)}") from None
 

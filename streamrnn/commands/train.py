@@ -18,9 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle to write")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--from", dest="origin", type=Path, metavar="BUNDLE", help="go on from a bundle's weights")
-    start.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    parser.add_argument("--from", dest="origin", type=Path, metavar="BUNDLE", help="begin with a bundle's weights")
+    parser.add_argument("--resume", action="store_true", help="go on with the same command that was cut off")
     parser.add_argument(
         "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="change a key of the config"
     )
@@ -47,12 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: torch sees no GPU here; use --device cpu")
     job = training.Job(plan, tuple(arguments.data), data, arguments.out, arguments.device)
-    if arguments.resume:
-        bundle = training.resume(job)
-    elif arguments.origin is not None:
-        bundle = training.finetune(job, arguments.origin)
-    else:
-        bundle = training.anew(job)
+    start = training.RANDOM if arguments.origin is None else training.weights_of(arguments.origin, plan)
+    train = training.resume if arguments.resume else training.anew
+    bundle = train(job, start)
     metrics = bundle.passport["metrics"]
     print(f"{bundle.path}  sha {bundle.sha[:12]}  {bundle.path.stat().st_size / 2**20:.1f} MB")
     print(

@@ -171,7 +171,7 @@ def plain_label(said: Array, columns: Sequence[str]) -> str:
 
 
 def _frames(serving: Serving, recording: Recording) -> Frames:
-    """Each frame is judged by the label of the last sample it has heard, `delay` before its decision."""
+    """Each frame whose label is known is judged by its highest posterior."""
     recognizer = serving.recognizer
     said = posteriors(serving, recording)
     truth = frame_labels(recognizer, recording, len(said))
@@ -181,12 +181,17 @@ def _frames(serving: Serving, recording: Recording) -> Frames:
 
 
 def frame_labels(recognizer: Recognizer, recording: Recording, frames: int) -> list[str]:
-    """The label that each frame should say; "" where nobody knows."""
+    """The label that each frame should say, as training has it; "" where nobody knows.
+
+    With targets over the `whole` label it is that of the last sample that the frame has heard; with targets at its
+    `end` the frame may take the recognizer's delay to say it.
+    """
     names = ["", BACKGROUND, *recognizer.config.labels]
     at_sample = np.zeros(recording.length, np.int64)
     for segment in recording.segments:
         at_sample[segment.start : segment.end] = names.index(label_of(recognizer.config, segment.label))
-    last = (np.arange(1, frames + 1) * recognizer.hop - 1 - recognizer.delay) * recording.rate // recognizer.rate
+    late = recognizer.delay if recognizer.config.targets.place == "end" else 0
+    last = (np.arange(1, frames + 1) * recognizer.hop - 1 - late) * recording.rate // recognizer.rate
     inside = (last >= 0) & (last < recording.length)
     ids = np.where(inside, at_sample[np.clip(last, 0, recording.length - 1)], 0)
     return [names[place] for place in ids]

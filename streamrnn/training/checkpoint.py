@@ -46,7 +46,7 @@ _PARTS = ("network", "average", "best", "optimiser", "state")
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the file at `path`; a kill at any moment leaves the old one or the new one."""
+    """Replace the file at `path`; a kill at any moment leaves the old one or the new one. Raises BundleError."""
     tensors = {
         f"{part}/{name}": value.detach().clone().contiguous()
         for part in _PARTS
@@ -59,12 +59,15 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "cursors": [[cursor.piece, cursor.frame] for cursor in progress.cursors],
         "best": [progress.best_loss, progress.best_accuracy, progress.best_step],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
-    save_file(tensors, partial, metadata={"progress": json.dumps(told)})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata={"progress": json.dumps(told)})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path}: cannot be written: {error}; make room or choose another --out") from None
 
 
 def load(path: Path) -> Checkpoint:

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.recordings import Dataset, Recording
@@ -34,12 +35,14 @@ def folds(job: Job, key: Callable[[Recording], str], folder: Path, jobs: int) ->
     if len(names) < 2:
         raise RecordingError(f"only {names} can be left out; cross-validation needs at least two")
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    made = []
+    made: list[Fold] = []
     for name in names:
         rest = tuple(recording for recording in job.data.recordings if key(recording) != name)
         judged = tuple(recording for recording in job.data.recordings if key(recording) == name)
         data = Dataset(rest, job.data.left_out)
-        made.append(Fold(name, replace(job, data=data, out=folder / f"{name}.bundle"), judged, threads))
+        # Whatever a speaker is called, the name is one of a file in this folder, and no two are the same.
+        out = folder / f"{quote(name, safe='')}.bundle"
+        made.append(Fold(name, replace(job, data=data, out=out), judged, threads))
     return made
 
 
@@ -51,10 +54,15 @@ def run(
     reports: dict[str, dict[str, Any]] = {}
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting = {pool.submit(train_and_judge, fold): fold for fold in all_folds}
-        for future in as_completed(waiting):
-            fold = waiting[future]
-            reports[fold.name] = future.result()
-            done(fold, reports[fold.name])
+        try:
+            for future in as_completed(waiting):
+                fold = waiting[future]
+                reports[fold.name] = future.result()
+                done(fold, reports[fold.name])
+        except BaseException:
+            # What fails for one fails for all: hours of other folds must not run before anybody is told.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return {fold.name: reports[fold.name] for fold in all_folds}
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
 from streamrnn.backends import Array, ArrayState
-from streamrnn.bundle import Bundle, Contents, Golden, open_step, prove, write
+from streamrnn.bundle import Bundle, Contents, Golden, open_step, prove, read, write
+from streamrnn.errors import BundleError
 from streamrnn.network import Network, Posteriors
 from streamrnn.stage import State
 from streamrnn.training.onnx_cells import replace_cells
@@ -68,7 +70,18 @@ def graph(network: Network) -> bytes:
     finally:
         exporter.setLevel(level)
     assert program is not None
-    serialised: bytes = program.model_proto.SerializeToString()
+    return _bare(program.model_proto)
+
+
+def _bare(model: onnx.ModelProto) -> bytes:
+    """The graph without the exporter's notes: they hold paths of this machine, and most of the bytes."""
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    for weight in model.graph.initializer:
+        del weight.metadata_props[:]
+    serialised: bytes = model.SerializeToString(deterministic=True)
     return serialised
 
 
@@ -89,10 +102,11 @@ def golden(network: Network) -> Golden:
 
 
 def export(network: Network, path: Path, passport: dict[str, Any]) -> Bundle:
-    """Write a bundle and prove it on the graph. Raises BundleError if the two do not agree."""
+    """Write a bundle that the graph has proved. Raises BundleError, and leaves `path` as it was, if it does not."""
     network = network.eval().cpu()
+    unproven = path.with_name(path.name + ".unproven")
     bundle = write(
-        path,
+        unproven,
         Contents(
             recognizer=network.recognizer,
             initial=_arrays(network.initial_state(1)),
@@ -102,8 +116,14 @@ def export(network: Network, path: Path, passport: dict[str, Any]) -> Bundle:
             passport=passport,
         ),
     )
-    prove(bundle, open_step(bundle, "onnx"))
-    return bundle
+    try:
+        prove(bundle, open_step(bundle, "onnx"))
+        unproven.replace(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written: {error.strerror}; choose another --out") from None
+    finally:
+        unproven.unlink(missing_ok=True)
+    return read(path)
 
 
 def _arrays(tensors: dict[str, Tensor]) -> ArrayState:

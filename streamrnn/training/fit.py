@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from streamrnn.errors import ConfigError
 from streamrnn.network import Network
 from streamrnn.stage import State, detach, where
 from streamrnn.training import checkpoint
@@ -56,15 +57,15 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
     """Train until the steps are done or patience is; leaves the best averaged weights in the network."""
     config, network = run.config, run.network
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    begin = _beginning(run) if resume_from is None else resume_from
     if resume_from is None:
-        progress = Progress(0, (Cursor(),) * config.lanes, math.inf, 0.0, 0)
-        average = _copy(network)
-        best = average
-        state = _on(network.initial_state(config.lanes), _device(network))
+        # From the first moment on there is something to resume: a fine-tuning that is cut off must not begin at random.
+        checkpoint.save(run.path, begin)
     else:
-        progress, average, best, state = (getattr(resume_from, n) for n in ("progress", "average", "best", "state"))
-        network.load_state_dict(resume_from.network)
-        checkpoint.restore_optimiser(optimiser, resume_from.optimiser)
+        network.load_state_dict(begin.network)
+        checkpoint.restore_optimiser(optimiser, begin.optimiser)
+    progress = begin.progress
+    average, best, state = (_on(tensors, _device(network)) for tensors in (begin.average, begin.best, begin.state))
     frame_rate = network.recognizer.frame_rate
     whole = config.unroll_ms == 0
     unroll = run.longest if whole else max(_PARTS, round(config.unroll_ms * frame_rate / 1000.0))
@@ -73,7 +74,7 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
     with ThreadPoolExecutor(1) as ahead:
         # The next unroll is composed while torch computes this one; its cursors travel with it.
         coming = ahead.submit(lanes.next)
-        while progress.step < config.steps:
+        while progress.step < config.steps and not _out_of_patience(config, progress):
             batch = coming.result()
             if progress.step + 1 < config.steps:
                 coming = ahead.submit(lanes.next)
@@ -95,11 +96,20 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
             if due:
                 memory = checkpoint.optimiser_tensors(optimiser)
                 checkpoint.save(run.path, Checkpoint(run.plan, progress, _copy(network), average, best, memory, state))
-                if config.patience and progress.step - progress.best_step >= config.patience * config.judge_every:
-                    break
     network.load_state_dict(best)
     network.eval()
     return progress
+
+
+def _beginning(run: Run) -> Checkpoint:
+    progress = Progress(0, (Cursor(),) * run.config.lanes, math.inf, 0.0, 0)
+    state = run.network.initial_state(run.config.lanes)
+    network, average, best = (_copy(run.network) for _ in range(3))
+    return Checkpoint(run.plan, progress, network, average, best, {}, state)
+
+
+def _out_of_patience(config: FitConfig, progress: Progress) -> bool:
+    return 0 < config.patience * config.judge_every <= progress.step - progress.best_step
 
 
 def _step(
@@ -113,6 +123,11 @@ def _step(
     logits, state = through(network, batch, state)
     target, teaches = (torch.from_numpy(array).to(logits.device) for array in (batch.target, batch.teaches))
     loss = network.head.loss(logits, target, teaches)
+    if not math.isfinite(float(loss.detach())):
+        raise ConfigError(
+            f"training.learning_rate: {config.learning_rate:g} is too high, at step {step + 1} the loss is no longer "
+            "finite; lower it or training.clip_norm"
+        )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)

@@ -60,7 +60,7 @@ def resample(samples: Samples, rate: int, wanted: int) -> Samples:
 def hold_out(recordings: Sequence[Recording], validation: ValidationConfig) -> tuple[list[Recording], list[Recording]]:
     """What to train on and what early stopping looks at; a share is chosen by the name, so it never changes.
 
-    Raises RecordingError if one of the two is empty.
+    Raises RecordingError if nothing is left to train on or the validation split is empty.
     """
     train = [r for r in recordings if r.split in ("train", "")]
     if validation.split in ("train", ""):
@@ -68,9 +68,11 @@ def hold_out(recordings: Sequence[Recording], validation: ValidationConfig) -> t
         judged = [r for r in train if _fraction(r) < validation.share]
     else:
         kept, judged = train, [r for r in recordings if r.split == validation.split]
+    splits = ", ".join(sorted({r.split or "(none)" for r in recordings}))
     if not kept:
-        splits = sorted({r.split for r in recordings})
         raise RecordingError(f"no recording is left to train on (splits: {splits}); name some `train`")
+    if not judged and validation.split not in ("train", ""):
+        raise RecordingError(f"validation.split: no recording is in {validation.split!r}; there are {splits}")
     if not judged:
         # So few recordings that the share rounds to none: judge on what is trained on, rather than on nothing.
         judged = kept

@@ -45,10 +45,10 @@ def passport(plan: TrainingConfig, folders: Sequence[Path], recordings: Sequence
     return made
 
 
-def plan_hash(plan: TrainingConfig, recordings: Iterable[Recording]) -> str:
-    """What a checkpoint must have been made for, to be resumed: this config and these recordings."""
-    names = [f"{recording.path.name}:{recording.span}:{recording.split}" for recording in recordings]
-    text = msgspec.json.encode([msgspec.to_builtins(plan), names])
+def plan_hash(plan: TrainingConfig, recordings: Iterable[Recording], origin: str) -> str:
+    """What a checkpoint must have been made for, to be resumed: config, labels and beginning."""
+    said = [(recording.path.name, recording.span, recording.split, recording.segments) for recording in recordings]
+    text = msgspec.json.encode([msgspec.to_builtins(plan), said, origin])
     return hashlib.sha256(text).hexdigest()
 
 

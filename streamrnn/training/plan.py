@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from streamrnn.config import Role
+from streamrnn.errors import ConfigError, did_you_mean
 from streamrnn.recognizer import Count, Fraction, NotNegative, Positive, RecognizerConfig
 from streamrnn.registry import PlugConfig, register
 
@@ -96,3 +97,14 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     material: Annotated[PlugConfig, Role("material")]
     training: FitConfig = FitConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.material, WordsConfig):
+            return
+        if not self.training.unroll_ms:
+            raise ConfigError("training.unroll_ms: 0 unrolls whole recordings, and words make endless lanes; set it")
+        for name in self.material.speech.texts if self.material.speech is not None else ():
+            if name not in self.recognizer.labels:
+                raise ConfigError(
+                    f"material.speech.texts.{name}: no label; {did_you_mean(name, self.recognizer.labels)}"
+                )

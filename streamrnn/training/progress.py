@@ -21,9 +21,11 @@ class Teller:
     def __init__(self, metrics: Path, steps: int, start: int, out: TextIO) -> None:
         """Lines of `metrics` after step `start` belong to a run that was cut off, and are dropped."""
         kept = [line for line in _lines(metrics) if json.loads(line)["step"] <= start] if start else []
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        self._file = metrics.open("w", encoding="utf-8")
-        self._file.writelines(f"{line}\n" for line in kept)
+        # Whole or not at all, as the checkpoint: a kill here must not lose the course of the run.
+        partial = metrics.with_suffix(".tmp")
+        partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        partial.replace(metrics)
+        self._file = metrics.open("a", encoding="utf-8")
         self._bar = tqdm(total=steps, initial=start, unit="step", file=out, disable=None, dynamic_ncols=True)
         self._out, self._steps, self._start = out, steps, start
         self._began = time.monotonic()

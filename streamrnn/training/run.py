@@ -14,7 +14,7 @@ from streamrnn import bundle as bundles
 from streamrnn import registry
 from streamrnn.backends.torch import network as network_of
 from streamrnn.bundle import Bundle
-from streamrnn.errors import BundleError, ConfigError
+from streamrnn.errors import BundleError, ConfigError, RecordingError
 from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.evaluation.summary import summary
 from streamrnn.network import Network
@@ -52,15 +52,22 @@ class Job:
         return self.folder / "checkpoint.safetensors"
 
 
-def anew(job: Job) -> Bundle:
-    """Train from random weights. Raises UserError for data or a config that cannot be trained."""
-    return _train(job, lambda network: None, _nothing_to_resume)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The weights that a training begins with; `origin` is the sha of the bundle that they come from."""
+
+    origin: str
+    take: Callable[[Network], None]
 
 
-def finetune(job: Job, origin: Path) -> Bundle:
-    """Train on from a bundle's weights. Raises ConfigError if the plan describes another network."""
+# The seed's random weights, as the network was built with.
+RANDOM = Start("", lambda network: None)
+
+
+def weights_of(origin: Path, plan: TrainingConfig) -> Start:
+    """Start from a bundle: fine-tuning. Raises ConfigError if the plan describes another network, BundleError."""
     source = bundles.read(origin)
-    theirs, ours = source.recognizer.config, job.plan.recognizer
+    theirs, ours = source.recognizer.config, plan.recognizer
     differs = [
         name
         for name in ("rate", "channels", "features", "model", "head")
@@ -70,30 +77,50 @@ def finetune(job: Job, origin: Path) -> Bundle:
         differs.append("labels")
     if differs:
         raise ConfigError(f"{origin}: its {', '.join(differs)} differ from the config's; train it with its own config")
+    weights = network_of(source).state_dict()
 
     def take(network: Network) -> None:
-        network.load_state_dict(network_of(source).state_dict())
+        network.load_state_dict(weights)
 
-    return _train(job, take, _nothing_to_resume)
-
-
-def resume(job: Job) -> Bundle:
-    """Go on with a run that was cut off. Raises BundleError if there is none or it was for another config or data."""
-    return _train(job, lambda network: None, checkpoint.load)
+    return Start(source.sha, take)
 
 
-def _nothing_to_resume(path: Path) -> None:
-    shutil.rmtree(path.parent, ignore_errors=True)
+def anew(job: Job, start: Start = RANDOM) -> Bundle:
+    """Train from the beginning. Raises UserError for data or a config that cannot be trained."""
+
+    def clear(identity: str) -> None:
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+    return _train(job, start, clear)
 
 
-def _train(job: Job, start: Callable[[Network], None], find: Callable[[Path], Checkpoint | None]) -> Bundle:
+def resume(job: Job, start: Start = RANDOM) -> Bundle:
+    """Go on with a run that was cut off, from the beginning if it was before the first checkpoint.
+
+    Raises BundleError if the checkpoint is damaged or was made with another config, data or start.
+    """
+
+    def find(identity: str) -> Checkpoint | None:
+        if not job.checkpoint.exists():
+            print(f"{job.checkpoint}: no checkpoint yet, training from the beginning", file=to_terminal(), flush=True)
+            return None
+        found = checkpoint.load(job.checkpoint)
+        if found.plan != identity:
+            raise BundleError(f"{job.checkpoint}: made with another config, data or --from; train without --resume")
+        return found
+
+    return _train(job, start, find)
+
+
+def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> Bundle:
     plan, out = job.plan, to_terminal()
+    if job.out.is_dir():
+        raise BundleError(f"--out {job.out}: is a folder; name a file in it")
     recordings = _checked(job)
     kept, judged = loading.hold_out(recordings, plan.validation)
-    identity = plan_hash(plan, recordings)
-    found = find(job.checkpoint)
-    if found is not None and found.plan != identity:
-        raise BundleError(f"{job.checkpoint}: made with another config or other data; train without --resume")
+    identity = plan_hash(plan, recordings, start.origin)
+    found = find(identity)
+    _make(job.folder)
     torch.manual_seed(plan.training.seed)
     network = Network(plan.recognizer)
     clips = loading.load(plan.recognizer, kept)
@@ -102,9 +129,11 @@ def _train(job: Job, start: Callable[[Network], None], find: Callable[[Path], Ch
     material: Material = registry.of(plan.material).load()(plan.material, network.recognizer, clips, supply)
     if found is None:
         _measure(network, material)
-        start(network)
+        start.take(network)
     longest = max(len(clip.samples) for clip in clips) // network.hop
     pieces = material.judged(loading.load(plan.recognizer, judged))
+    if not pieces:
+        raise RecordingError("every held-out recording is shorter than a hop; raise validation.share")
     network.to(job.device)
     run = Run(plan.training, network, material, pieces, max(1, longest), identity, job.checkpoint)
     teller = Teller(job.folder / "metrics.jsonl", plan.training.steps, found.progress.step if found else 0, out)
@@ -114,7 +143,18 @@ def _train(job: Job, start: Callable[[Network], None], find: Callable[[Path], Ch
         teller.close()
     plots.draw(job.folder / "metrics.jsonl", job.folder / "training.png", plan.training.clip_norm)
     print("exporting", file=out, flush=True)
-    return export(network, job.out, {**passport(plan, job.folders, recordings), "metrics": _metrics(progress)})
+    made = passport(plan, job.folders, recordings)
+    if start.origin:
+        made["origin"] = start.origin
+    return export(network, job.out, {**made, "metrics": _metrics(progress)})
+
+
+def _make(folder: Path) -> None:
+    """Before hours of work, not after them: the place for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be made: {error.strerror}; choose another --out") from None
 
 
 def _checked(job: Job) -> tuple[Recording, ...]:
@@ -135,7 +175,8 @@ def _checked(job: Job) -> tuple[Recording, ...]:
 def _measure(network: Network, material: Material) -> None:
     """Fix the statistics of Scale on what the first lanes bring."""
     frames = max(4, round(_MEASURE_S * network.recognizer.frame_rate))
-    lanes = Lanes(material, network.recognizer, [Cursor()] * 16, frames, 4)
+    # A grid of one frame: no stream is reset here, so silence between recordings would only bias the statistics.
+    lanes = Lanes(material, network.recognizer, [Cursor()] * 16, frames, frames)
     network.measure(torch.from_numpy(np.ascontiguousarray(lanes.next().samples)))
 
 

@@ -16,13 +16,17 @@ class Whole:
     """Every recording once an epoch, in an order that depends on the seed and the epoch alone."""
 
     def __init__(self, config: WholeConfig, recognizer: Recognizer, clips: Sequence[Clip], supply: Supply) -> None:
-        """Raises RecordingError if no recording is as long as one hop."""
+        """Raises RecordingError if no recording is as long as one hop, or a label is in none."""
         self._recognizer, self._supply = recognizer, supply
         self._clips = [clip for clip in clips if len(clip.samples) >= recognizer.hop]
         if not self._clips:
             raise RecordingError(
                 f"every recording is shorter than the hop of {recognizer.hop} samples; add longer ones"
             )
+        heard = {span.label for clip in self._clips for span in clip.spans}
+        for label, name in enumerate(recognizer.config.labels):
+            if label not in heard:
+                raise RecordingError(f"label {name!r}: no recording in the data; add some or take the label out")
 
     def piece(self, lane: int, index: int) -> Piece:
         """The recording that is the turn of `lane`."""
@@ -40,8 +44,9 @@ def whole_piece(recognizer: Recognizer, clip: Clip) -> Piece:
     """A recording to its last whole hop; frames of which nobody knows the label teach nothing."""
     frames = len(clip.samples) // recognizer.hop
     target, teaches = targets(recognizer, frames, clip.spans)
-    middle = (np.arange(frames) + 0.5) * recognizer.hop
+    # A frame is labelled by its last sample, as `targets` has it: where nobody knows that one, it must not teach.
+    last = np.arange(1, frames + 1) * recognizer.hop - 1
     known = np.zeros(frames, np.bool_)
     for start, end in clip.known:
-        known |= (middle >= start) & (middle < end)
+        known |= (last >= start) & (last < end)
     return Piece(clip.samples[: frames * recognizer.hop], target, teaches * known, anew=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
-from streamrnn.errors import RecordingError
+from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
 from streamrnn.training import augment, synthesis
 from streamrnn.training.pieces import Clip, Piece, Samples, Span, Supply, targets
@@ -16,6 +16,7 @@ from streamrnn.training.plan import SpeechConfig, WordsConfig
 from streamrnn.training.whole import whole_piece
 
 _TAIL_S = 0.1
+_SHORTEST_S = 0.01  # what is marked over less is an instant, not a word
 Word = tuple[Samples, int]  # a variant of a clip, and where what is said in it ends
 
 
@@ -23,12 +24,14 @@ class Words:
     """The material of a keyword: every clip in several variants, from which pieces of a few words are composed."""
 
     def __init__(self, config: WordsConfig, recognizer: Recognizer, clips: Sequence[Clip], supply: Supply) -> None:
-        """Raises RecordingError if a label has no clip, neither recorded nor from text."""
+        """Raises RecordingError if a label has no clip, recorded or from text; ConfigError for many channels."""
+        if recognizer.channels != 1:
+            raise ConfigError(f"material.kind: words are sound of 1 channel, not {recognizer.channels}; use recordings")
         self._config, self._recognizer, self._seed = config, recognizer, supply.seed
         random = np.random.default_rng([supply.seed, 1])
         rate = recognizer.rate
         self._labels = list(recognizer.config.labels)
-        words = [(clip, span) for clip in clips for span in clip.spans]
+        words = [(clip, span) for clip in clips for span in clip.spans if span.end - span.start >= rate * _SHORTEST_S]
         self._groups = sorted({clip.group for clip, _ in words})
         # By group and label: the variants of each clip.
         self._real: dict[tuple[str, int], list[Word]] = {}
