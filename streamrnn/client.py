@@ -135,16 +135,17 @@ class Subscriber(_Client):
         if message.run != self._run:
             self._run, self._counts = message.run, {}
             self.greeted = False
-        self._count(message.topic, message.seq, message.seq - 1)
+        # The body first: it tells of messages before this one.
         body = message.body
         if isinstance(body, Hello) and not self.greeted:
             # What was sent before the first hello is not ours to count.
             self.greeted = True
-            self._counts = {**body.topics, **self._counts}
+            self._counts = {message.topic: message.seq - 1, **body.topics, **self._counts}
         elif isinstance(body, Beat | Bye | Hello) and self.greeted:
             for topic, seq in body.topics.items():
                 if topic.startswith(self._topics):
                     self._count(topic, seq, seq)
+        self._count(message.topic, message.seq, message.seq - 1)
 
     def _count(self, topic: str, seq: int, came: int) -> None:
         """`seq` is the last that was sent of a topic, and `came` the last before it that we should have."""
