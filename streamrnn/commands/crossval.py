@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         job = Job(plan, tuple(arguments.data), data, folder)
         folds = crossval.folds(job, key, folder, arguments.jobs)
         reports = crossval.run(folds, arguments.jobs, _tell)
-    document = {"by": arguments.by, "folds": reports, **_means(reports)}
+    document = {"by": arguments.by, "folds": reports, **_means(reports), "pooled": _pooled(reports)}
     if arguments.json:
         print(json.dumps(document, indent=1))
         return 0
@@ -70,7 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     for measure in _SHOWN:
         if measure in document:
             spread = document["spread"][measure]
-            print(f"mean of {len(reports)} {measure}: {document[measure]:.4g} (standard deviation {spread:.2g})")
+            pooled = _interval(document["pooled"][measure]) if measure in document["pooled"] else ""
+            print(
+                f"mean of {len(reports)} {measure}: {document[measure]:.4g} (standard deviation {spread:.2g}){pooled}"
+            )
     return 0
 
 
@@ -84,6 +87,25 @@ def _means(reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
             means[measure] = mean
             means["spread"][measure] = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
     return means
+
+
+def _pooled(reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Shares over all clips of all folds with their intervals, which tell of the clips and not of the people."""
+    import msgspec
+
+    from streamrnn.evaluation.metrics import share
+
+    pooled = {}
+    for measure in ("accuracy", "clip_accuracy"):
+        each = [report["estimates"][measure] for report in reports.values() if measure in report["estimates"]]
+        if each and all(estimate["of"] == int(estimate["of"]) for estimate in each):
+            count, of = sum(estimate["count"] for estimate in each), sum(int(estimate["of"]) for estimate in each)
+            pooled[measure] = msgspec.to_builtins(share(count, of))
+    return pooled
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    return f", {estimate['count']} of {estimate['of']:g} [{estimate['low']:.4g}, {estimate['high']:.4g}]"
 
 
 def _line(report: dict[str, Any]) -> str:

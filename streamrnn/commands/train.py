@@ -8,6 +8,7 @@ Beside the bundle, OUT.training/ holds metrics.jsonl, training.png and the check
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 
@@ -28,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; the exit code."""
+    import msgspec
+
     from streamrnn.config import load
     from streamrnn.errors import ConfigError
     from streamrnn.evaluation.recordings import read_data
@@ -47,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--device cuda: torch sees no GPU here; use --device cpu")
     job = training.Job(plan, tuple(arguments.data), data, arguments.out, arguments.device)
     start = training.RANDOM if arguments.origin is None else training.weights_of(arguments.origin, plan)
+    if arguments.origin is not None:
+        job = dataclasses.replace(job, plan=msgspec.structs.replace(plan, training=plan.finetuning))
     train = training.resume if arguments.resume else training.anew
     bundle = train(job, start)
     metrics = bundle.passport["metrics"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
@@ -75,5 +76,8 @@ def train_and_judge(fold: Fold) -> dict[str, Any]:
     from streamrnn.evaluation.run import evaluate
 
     torch.set_num_threads(fold.threads)
-    served = serving(anew(fold.job))
+    # What several trainings say at once nobody can read: each has a log of its own beside its bundle.
+    fold.job.out.parent.mkdir(parents=True, exist_ok=True)
+    with fold.job.out.with_suffix(".log").open("w", encoding="utf-8") as log, contextlib.redirect_stderr(log):
+        served = serving(anew(fold.job))
     return report(evaluate(served, fold.judged), served, "", ())

@@ -91,11 +91,12 @@ class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole training config, as `configs/*.yaml` holds it."""
+    """A whole training config, as `configs/*.yaml` holds it; `finetuning` stands in for `training` with `--from`."""
 
     recognizer: RecognizerConfig
     material: Annotated[PlugConfig, Role("material")]
     training: FitConfig = FitConfig()
+    finetuning: FitConfig = FitConfig(steps=300, warm_up_steps=30, learning_rate=3e-4, averaging=0.98, judge_every=50)
     validation: ValidationConfig = ValidationConfig()
 
     def __post_init__(self) -> None:
