@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -282,3 +283,156 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path, tiny_bundle: Path) 
             Pusher(daemon.ingest, stream="talk", rate=RATE)
         with Pusher(daemon.ingest, stream="other", rate=RATE) as pusher:
             pusher.push(talk(1))
+
+
+class Client:
+    """A DEALER that sends whatever it likes."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.connect(endpoint)
+
+    def send(self, *parts: bytes | dict[str, object]) -> None:
+        self.socket.send_multipart([part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts])
+
+    def answer(self) -> dict[str, object]:
+        until = time.monotonic() + 5
+        while time.monotonic() < until and self.socket.poll(5000):
+            answer = json.loads(self.socket.recv())
+            if answer.get("n") != 0:  # which only asks whether we are there
+                return dict(answer)
+        raise AssertionError("no answer")
+
+    def close(self) -> None:
+        self.socket.close(0)
+        self.context.term()
+
+
+def test_every_fault_of_a_client_has_its_code_and_touches_nobody(config: Path, tiny_bundle: Path) -> None:
+    samples = talk(6)
+    start = {"kind": "start", "stream": "bad", "rate": RATE, "dtype": "int16"}
+    data = {"kind": "data", "stream": "bad", "start": 0, "n": 2}
+    faults: list[tuple[list[bytes | dict[str, object]], str]] = [
+        ([b""], "malformed"),
+        ([b"{" * 5000], "malformed"),
+        ([b"\xff\xfe", b"x"], "malformed"),
+        ([b"a", b"b", b"c"], "parts"),
+        ([{"kind": "data", "stream": "nobody", "start": 0, "n": 1}, b"\0\0"], "unknown_stream"),
+        ([{**data, "stream": "good"}, b"\0\0\0\0"], "unknown_stream"),
+        ([{"kind": "end", "stream": "good"}], "unknown_stream"),
+        ([{**start, "stream": "good"}], "duplicate_stream"),
+        ([start], "duplicate_stream"),
+        ([{**start, "stream": "x", "dtype": "int12"}], "dtype"),
+        ([{**start, "stream": "X"}], "malformed"),
+        ([{**start, "stream": "x", "rate": 0}], "malformed"),
+        ([data, b"\0\0"], "size"),
+        ([data], "size"),
+        ([{**data, "n": 60000}, bytes(120000)], "credit"),
+    ]
+    with Daemon(config) as daemon, subscriber(daemon) as listening:
+        good, bad = Pusher(daemon.ingest, stream="good", rate=RATE), Client(daemon.ingest)
+        bad.send(start)
+        assert bad.answer() == {"kind": "credit", "stream": "bad", "n": 2 * RATE}
+        for i, (parts, code) in enumerate(faults):
+            bad.send(*parts)
+            answer = bad.answer()
+            assert (answer["kind"], answer["code"]) == ("error", code)
+            assert answer["text"]
+            good.push(samples[i * 1000 : (i + 1) * 1000])
+        good.push(samples[len(faults) * 1000 :])
+        good.end()
+        # What it does right is still taken.
+        bad.send(data, b"\0\0\0\0")
+        assert bad.answer() == {"kind": "credit", "stream": "bad", "n": 2}
+        bad.send({"kind": "end", "stream": "bad"})
+        assert bad.answer() == {"kind": "end", "stream": "bad"}
+        bad.close()
+        heard = until_ended(listening, 2)
+    wanted = streamrnn.load(tiny_bundle).detect(samples, RATE, "good")
+    given = [as_event(each) for each in heard if each.kind == "detection"]
+    assert all(same(a, b) for a, b in zip(given, wanted, strict=True))
+
+
+def test_random_bytes_and_half_handshakes_on_every_port(config: Path) -> None:
+    chance = random.Random(7)
+    with Daemon(config) as daemon, subscriber(daemon) as listening:
+        for endpoint in (daemon.ingest, daemon.results):
+            host, port = endpoint.removeprefix("tcp://").split(":")
+            for greeting in (b"", b"\xff\0\0\0\0\0\0\0\x01\x7f", b"GET / HTTP/1.1\r\n\r\n"):
+                for _ in range(5):
+                    with socket.create_connection((host, int(port)), 2) as plain:
+                        plain.sendall(greeting + chance.randbytes(chance.randint(0, 2000)))
+        client = Client(daemon.ingest)
+        for _ in range(300):
+            client.send(*(chance.randbytes(chance.randint(0, 300)) for _ in range(chance.randint(1, 4))))
+        client.send(bytes(2 * ingest.LARGEST_MESSAGE))
+        client.close()
+        with Pusher(daemon.ingest, stream="good", rate=RATE) as pusher:
+            pusher.push(talk(1))
+        heard = [each.body.label for each in until_ended(listening, 1) if isinstance(each.body, Heard)]
+        assert heard == SAID
+        assert listening.malformed == 0
+
+
+def test_samples_that_are_no_numbers_or_went_back_in_time_are_published_gaps(config: Path, tiny_bundle: Path) -> None:
+    samples = talk(8)
+    broken = samples.copy()
+    broken[20000:20100] = np.nan
+    with Daemon(config) as daemon, subscriber(daemon) as listening:
+        good, bad = (Pusher(daemon.ingest, stream=name, rate=RATE) for name in ("good", "bad"))
+        for at in range(0, len(samples), 999):
+            good.push(samples[at : at + 999])
+            bad.push(broken[at : at + 999])
+        bad.skip(500)
+        bad.push(samples[:100])
+        good.end()
+        bad.end()
+        back = Client(daemon.ingest)
+        back.send({"kind": "start", "stream": "back", "rate": RATE, "dtype": "int16"})
+        assert back.answer()["kind"] == "credit"
+        for begin in (0, 50):
+            back.send({"kind": "data", "stream": "back", "start": begin, "n": 100}, bytes(200))
+        error = next(answer for answer in iter(back.answer, None) if answer["kind"] == "error")
+        assert error["code"] == "overlap"
+        back.send({"kind": "end", "stream": "back"})
+        heard = until_ended(listening, 3)
+        back.close()
+    gaps = [(each.stream, each.body, each.gap, each.epoch) for each in heard if isinstance(each.body, Lost)]
+    end = len(samples)
+    assert gaps == [
+        ("bad", Lost(20000, 20100, RATE, "not finite"), 100, 1),
+        ("bad", Lost(end, end + 500, RATE, "missing"), 600, 2),
+        ("back", Lost(50, 100, RATE, "overlap"), 0, 0),
+    ]
+    wanted = streamrnn.load(tiny_bundle).detect(samples, RATE, "good")
+    given = [as_event(each) for each in heard if each.kind == "detection" and each.stream == "good"]
+    assert all(same(a, b) for a, b in zip(given, wanted, strict=True))
+
+
+def test_a_client_that_vanishes_frees_its_name(config: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.concatenate([talk(1)] * 20), RATE)
+    with Daemon(config) as daemon, subscriber(daemon) as listening:
+        push = command("push", tmp_path / "talk.wav", "--stream", "mic", "--endpoint", daemon.ingest, "--realtime")
+        with subprocess.Popen(push) as process:
+            while listening.receive(5.0).kind != "detection":
+                pass
+            process.kill()
+        killed = time.monotonic()
+        until_ended(listening, 1)
+        assert time.monotonic() - killed < 3
+        with Pusher(daemon.ingest, stream="mic", rate=RATE) as pusher:
+            pusher.push(talk(1))
+        heard = [each.body.label for each in until_ended(listening, 1) if isinstance(each.body, Heard)]
+        assert heard == SAID
+
+
+def test_more_streams_than_it_takes_are_refused(tmp_path: Path, tiny_bundle: Path) -> None:
+    few = write_config(tmp_path / "d.yaml", tiny_bundle, [INGEST], [RESULTS], engine={"max_streams": 2})
+    with Daemon(few) as daemon:
+        pushers = [Pusher(daemon.ingest, stream=f"s{i}", rate=RATE) for i in range(2)]
+        with pytest.raises(streamrnn.errors.StreamError, match="max_streams"):
+            Pusher(daemon.ingest, stream="s2", rate=RATE)
+        pushers[0].end()
+        Pusher(daemon.ingest, stream="s2", rate=RATE).end()
+        pushers[1].end()
