@@ -1,0 +1,61 @@
+# `make run` and `make test` need Python 3.11 or newer and nothing else: each sets up what it needs, once.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+LIGHT := .venv
+FULL := .venv-dev
+SOURCES := $(shell find streamrnn -type f -not -name '*.pyc')
+CONFIG ?= configs/digits.yaml
+OUT ?= digits.bundle
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run train test check bench compare clean recordings
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+run: $(LIGHT)/installed  ## install the light core, then hear the bundled recording through the daemon
+	@$(LIGHT)/bin/streamrnn demo
+
+setup: $(FULL)/installed  ## install everything, torch too (5.5 GB)
+
+check: setup  ## style and types
+	$(FULL)/bin/ruff check .
+	$(FULL)/bin/ruff format --check .
+	$(FULL)/bin/mypy
+
+test: check  ## style, types and tests; set STREAMRNN_DATA to test on real recordings as well
+	$(FULL)/bin/pytest
+
+train: recordings setup  ## make train DATA=dir [CONFIG=configs/digits.yaml] [OUT=digits.bundle]
+	$(FULL)/bin/streamrnn train $(CONFIG) --data $(DATA) --out $(OUT)
+
+recordings:
+	@test -n "$(DATA)" || { echo 'which recordings? add DATA=dir'; exit 2; }
+
+bench: setup  ## microseconds a frame: onnx and torch against a hand-written torchaudio + nn.GRU loop
+	@$(FULL)/bin/streamrnn bench --loop
+
+compare: recordings setup  ## make compare DATA=dir: GRU, LSTM and RNN trained alike, the tables into docs/comparison.md
+	$(FULL)/bin/streamrnn bench --models $(CONFIG) --data $(DATA) --set training.steps=1000 --out docs/comparison.md
+
+clean:  ## take away what the others made, environments too
+	rm -rf $(LIGHT) $(FULL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: an environment is made anew when what it is made of has changed.
+$(LIGHT)/installed: pyproject.toml $(SOURCES)
+	@$(call environment,$(LIGHT))
+	@echo 'installing the light core ...'
+	@$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(FULL)/installed: pyproject.toml
+	@$(call environment,$(FULL))
+	@echo 'installing everything, which takes a few minutes ...'
+	@$(FULL)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	@touch $@
+
+define environment
+test -n "$(PYTHON)" || { echo 'streamrnn needs Python 3.11 or newer: install it, or write make PYTHON=/path/to/python3'; exit 2; }; \
+test -x $(1)/bin/python || $(PYTHON) -m venv $(1) || { echo 'no venv: on Debian and Ubuntu apt-get install python3-venv'; exit 2; }
+endef
