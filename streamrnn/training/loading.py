@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import soxr
 
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.recognizer import RecognizerConfig
+from streamrnn.resampling import open_resampler
 from streamrnn.training.pieces import Clip, Samples, Span, label_index
 from streamrnn.training.plan import ValidationConfig
 
@@ -50,11 +50,11 @@ def channels(samples: Samples, wanted: int, name: str) -> Samples:
 
 
 def resample(samples: Samples, rate: int, wanted: int) -> Samples:
-    """(time, channels) at another rate, without aliases."""
-    if rate == wanted or not len(samples):
+    """(time, channels) at another rate, by the resampler that live streams go through."""
+    if not len(samples):
         return samples
-    result: Samples = soxr.resample(samples, rate, wanted).astype(np.float32)
-    return result
+    resampler = open_resampler(rate, wanted, samples.shape[1])
+    return np.concatenate([resampler.push(samples), resampler.finish()])
 
 
 def hold_out(recordings: Sequence[Recording], validation: ValidationConfig) -> tuple[list[Recording], list[Recording]]:
