@@ -76,7 +76,8 @@ def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
         document = parse_yaml(text)
         for override in overrides or []:
             document = override_key(document, override)
-        return convert(document, cls)
+        converted: T = convert(document, cls)
+        return converted
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -145,7 +145,7 @@ class _Smoothed:
         first = int(track["frame"][row])
         over, at_enter = scores >= self.leave, scores >= self.enter
         # Frames in which every label is low, and was, change nothing.
-        eventful = over.any(axis=1)
+        eventful: NDArray[np.bool_] = np.any(over, axis=1)
         for i in range(len(scores)):
             if not eventful[i] and (rose < 0).all():
                 continue

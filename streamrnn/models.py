@@ -12,7 +12,7 @@ from streamrnn.stage import Inputs, Stage, State
 class _Recurrent(Stage):
     """Layers of one kind of cell, an optional linear projection before them and dropout between them."""
 
-    cell: type[nn.RNNBase]
+    cell: type[nn.GRU | nn.LSTM | nn.RNN]
     memories: tuple[str, ...] = ("h",)
 
     def __init__(self, config: CellConfig, inputs: Inputs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +77,7 @@ class Chain(Stage):
     def initial_state(self, batch: int) -> State:
         """The states of all stages, prefixed by their names."""
         merged: State = {}
-        for name, stage in zip(self.names, self.stages, strict=True):
+        for name, stage in zip(self.names, cast(Iterable[Stage], self.stages), strict=True):
             merged.update({f"{name}.{key}": value for key, value in stage.initial_state(batch).items()})
         return merged
 
