@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -436,3 +437,46 @@ def test_more_streams_than_it_takes_are_refused(tmp_path: Path, tiny_bundle: Pat
         pushers[0].end()
         Pusher(daemon.ingest, stream="s2", rate=RATE).end()
         pushers[1].end()
+
+
+@pytest.mark.parametrize("kind", ["wav", "csv", "npz", "stdin"])
+def test_every_finite_source_is_played_to_its_end(tmp_path: Path, tiny_bundle: Path, kind: str) -> None:
+    samples = talk(9)
+    path = tmp_path / f"a.{kind}"
+    source: dict[str, object] = {"kind": kind, "path": str(path), "stream": "a", "pace": "fastest"}
+    pcm = b""
+    if kind == "wav":
+        soundfile.write(path, samples, RATE, subtype="FLOAT")
+    elif kind == "npz":
+        np.savez(path, x=samples, fs=RATE)
+        source["kind"] = "csv"
+    elif kind == "csv":
+        path.write_text("time,x\n" + "".join(f"{i / RATE:.6f},{x}\n" for i, x in enumerate(samples[:, 0].tolist())))
+    else:
+        source, pcm = {"kind": "stdin", "stream": "a", "rate": RATE}, ingest.pack(samples, "int16")
+    config = write_config(tmp_path / "d.yaml", tiny_bundle, [source], [{"kind": "jsonl"}], until="finished")
+    done = subprocess.run(command("serve", config), input=pcm, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    bodies = [each["body"] for each in said if each["kind"] == "detection"]
+    wanted = [msgspec.to_builtins(each.body) for each in streamrnn.load(tiny_bundle).detect(samples, RATE)]
+    assert bodies == wanted
+    assert len(wanted) == len(SAID)
+    assert b"1 streams, 4 detections" in done.stderr
+
+
+def test_an_idle_daemon_sleeps_and_streams_that_come_and_go_leave_nothing(config: Path) -> None:
+    def ticks() -> int:
+        fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    with Daemon(config) as daemon:
+        before = ticks()
+        time.sleep(2.0)
+        assert ticks() - before <= 4  # hundredths of a second
+        for rounds in (50, 200):
+            first = daemon.memory_mb()
+            for i in range(rounds):
+                with Pusher(daemon.ingest, stream=f"s{i}", rate=RATE) as pusher:
+                    pusher.push(np.zeros(400))
+        assert daemon.memory_mb() - first < 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -15,10 +16,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import soundfile
+import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn import sources
+from streamrnn import ingest, sources
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
 from streamrnn.client import Pusher
 from streamrnn.errors import DeviceError, StreamError, UserError
@@ -315,3 +317,38 @@ def test_ingest_speaks_as_a_source_must() -> None:
         Gap(name, 100, 150, "missing") for name in ("one", "two")
     ]
     assert len(samples_of(items)) == 2 * 20100
+
+
+def test_what_is_told_of_a_client_that_vanished_is_not_given_to_the_next_of_its_name() -> None:
+    source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*"))
+    said: queue.Queue[Item] = queue.Queue()
+    thread = threading.Thread(target=lambda: [said.put(item) for item in source.items()])
+    thread.start()
+    start = ingest.encode_header(ingest.Start("mic", 8000))
+    with zmq.Context() as context:
+        first, second = context.socket(zmq.DEALER), context.socket(zmq.DEALER)
+        first.connect(source.place)
+        first.send(start)
+        before = [said.get(timeout=5)]
+        source.taken(before[0])
+        assert first.poll(5000)
+        first.send_multipart([ingest.encode_header(ingest.Data("mic", 0, 1000)), bytes(2000)])
+        before = [said.get(timeout=5)]
+        first.close(0)
+        before.append(said.get(timeout=5))
+        assert before[-1] == Ended("mic")
+        second.connect(source.place)
+        second.send(start)
+        opened = said.get(timeout=5)
+        # The engine is behind: only now it takes what the first one brought.
+        for item in (*before, opened):
+            source.taken(item)
+        answers = []
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until and second.poll(500):
+            answers.append(ingest.decode_answer(second.recv_multipart()))
+        assert [each for each in answers if each != ingest.Credit("mic", 0)] == [ingest.Credit("mic", 16000)]
+        second.close(0)
+    source.stop()
+    thread.join()
+    source.close()
