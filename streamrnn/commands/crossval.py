@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="streamrnn-crossval-") as temporary:
         folder = arguments.out or Path(temporary)
         job = Job(plan, tuple(arguments.data), data, folder)
-        folds = crossval.folds(job, key, folder, arguments.jobs)
+        folds = crossval.folds(job, key, folder)
         reports = crossval.run(folds, arguments.jobs, _tell)
     document = {"by": arguments.by, "folds": reports, **_means(reports), "pooled": _pooled(reports)}
     if arguments.json:

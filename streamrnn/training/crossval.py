@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -19,15 +18,14 @@ from streamrnn.training.run import Job, anew
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One training: a job without the recordings of `name`, which are `judged` on, and the threads it may use."""
+    """One training: a job without the recordings of `name`, which are `judged` on."""
 
     name: str
     job: Job
     judged: tuple[Recording, ...]
-    threads: int
 
 
-def folds(job: Job, key: Callable[[Recording], str], folder: Path, jobs: int) -> list[Fold]:
+def folds(job: Job, key: Callable[[Recording], str], folder: Path) -> list[Fold]:
     """A fold for each value of `key`. Raises RecordingError if there are fewer than two, or one is nameless."""
     names = sorted({key(recording) for recording in job.data.recordings})
     if "" in names:
@@ -35,7 +33,6 @@ def folds(job: Job, key: Callable[[Recording], str], folder: Path, jobs: int) ->
         raise RecordingError(f"{count} recordings do not say whose they are; use --by record")
     if len(names) < 2:
         raise RecordingError(f"only {names} can be left out; cross-validation needs at least two")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     made: list[Fold] = []
     for name in names:
         rest = tuple(recording for recording in job.data.recordings if key(recording) != name)
@@ -43,7 +40,7 @@ def folds(job: Job, key: Callable[[Recording], str], folder: Path, jobs: int) ->
         data = Dataset(rest, job.data.left_out)
         # Whatever a speaker is called, the name is one of a file in this folder, and no two are the same.
         out = folder / f"{quote(name, safe='')}.bundle"
-        made.append(Fold(name, replace(job, data=data, out=out), judged, threads))
+        made.append(Fold(name, replace(job, data=data, out=out), judged))
     return made
 
 
@@ -69,13 +66,10 @@ def run(
 
 def train_and_judge(fold: Fold) -> dict[str, Any]:
     """Train one fold and judge it through the engine: the report that `eval --json` prints."""
-    import torch
-
     from streamrnn.engine import serving
     from streamrnn.evaluation.report import report
     from streamrnn.evaluation.run import evaluate
 
-    torch.set_num_threads(fold.threads)
     # What several trainings say at once nobody can read: each has a log of its own beside its bundle.
     fold.job.out.parent.mkdir(parents=True, exist_ok=True)
     with fold.job.out.with_suffix(".log").open("w", encoding="utf-8") as log, contextlib.redirect_stderr(log):

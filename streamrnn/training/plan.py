@@ -68,6 +68,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `unroll_ms: 0` unrolls whole recordings: plain backpropagation through time. The weights that are kept are a running
     average with factor `averaging`. After `patience` judgements without a lower loss training stops; 0 never stops it.
+    A second thread brings a network of 2 x 128 nothing, and another number of threads is another order of sums.
     """
 
     steps: Count = 4000
@@ -81,6 +82,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judge_every: Count = 200
     patience: Annotated[int, Meta(ge=0)] = 0
     seed: Annotated[int, Meta(ge=0)] = 0
+    threads: Count = 1
 
 
 class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

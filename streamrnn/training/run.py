@@ -66,7 +66,7 @@ RANDOM = Start("", lambda network: None)
 
 def weights_of(origin: Path, plan: TrainingConfig) -> Start:
     """Start from a bundle: fine-tuning. Raises ConfigError if the plan describes another network, BundleError."""
-    source = bundles.read(origin)
+    source = bundles.read(bundles.locate(str(origin)))
     theirs, ours = source.recognizer.config, plan.recognizer
     differs = [
         name
@@ -121,6 +121,7 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     identity = plan_hash(plan, recordings, start.origin)
     found = find(identity)
     _make(job.folder)
+    torch.set_num_threads(plan.training.threads)
     torch.manual_seed(plan.training.seed)
     network = Network(plan.recognizer)
     clips = loading.load(plan.recognizer, kept)
