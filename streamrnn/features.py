@@ -48,10 +48,10 @@ class Frame(Stage):
         """(batch, time, channels) -> (batch, time / hop, channels * window), channel after channel."""
         joined = torch.cat([state["tail"], x], dim=1)
         batch, time, channels = x.shape
-        pieces = [
-            joined[:, i * self.hop : i * self.hop + time].reshape(batch, -1, self.hop, channels)
-            for i in range(self.pieces)
-        ]
+        # Cut into hops once: each reshape for itself is a node of the graph, and a frame alone is mostly nodes.
+        hops = joined.reshape(batch, -1, self.hop, channels)
+        frames = hops.shape[1] - self.pieces + 1
+        pieces = [hops[:, i : i + frames] for i in range(self.pieces)]
         windows = torch.cat(pieces, dim=2)[:, :, self.pieces * self.hop - self.window :]
         after = {"tail": joined[:, time:]}
         return windows.transpose(2, 3).flatten(2), after
