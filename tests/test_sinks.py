@@ -138,9 +138,10 @@ def test_every_subscriber_is_greeted_and_awaited(results: ZeromqSink) -> None:
     publisher = Publisher([results], [REF])
     publisher.opened("mic", 8000, 1)
     publisher.event(event(0))
-    for left in (2, 1):
-        assert results.awaited == left
-        with Subscriber(results.place, ("v1/detection/",), timeout=0.2) as subscriber:
+    with contextlib.ExitStack() as others:
+        for left in (2, 1):
+            assert results.awaited == left
+            subscriber = others.enter_context(Subscriber(results.place, ("v1/detection/",), timeout=0.2))
             until = time.monotonic() + 5
             while results.awaited == left and time.monotonic() < until:
                 publisher.attend()

@@ -352,3 +352,40 @@ def test_what_is_told_of_a_client_that_vanished_is_not_given_to_the_next_of_its_
     source.stop()
     thread.join()
     source.close()
+
+
+def test_credit_is_what_the_engine_has_taken() -> None:
+    source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*", queue_ms=1.0))  # 8192 samples in fact
+    said: queue.Queue[Item] = queue.Queue()
+    thread = threading.Thread(target=lambda: [said.put(item) for item in source.items()])
+    thread.start()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.connect(source.place)
+
+        def answer() -> ingest.Answer:
+            while client.poll(5000):
+                given = ingest.decode_answer(client.recv_multipart())
+                if given != ingest.Credit("mic", 0):
+                    return given
+            raise AssertionError("no answer")
+
+        def bring(start: int) -> None:
+            client.send_multipart([ingest.encode_header(ingest.Data("mic", start, 5000)), bytes(10000)])
+
+        client.send(ingest.encode_header(ingest.Start("mic", 8000)))
+        source.taken(said.get(timeout=5))
+        assert answer() == ingest.Credit("mic", 8192)
+        bring(0)
+        bring(5000)
+        refused = answer()
+        assert isinstance(refused, ingest.Error)
+        assert refused.code == "credit"
+        source.taken(said.get(timeout=5))
+        assert answer() == ingest.Credit("mic", 5000)
+        bring(5000)
+        chunk = said.get(timeout=5)
+        assert isinstance(chunk, Chunk)
+        assert chunk.start == 5000
+    source.stop()
+    thread.join()
+    source.close()
