@@ -62,8 +62,12 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tiny_bundle: Path, place: P
     try:
         got = read(place)
     except BundleError as error:
-        assert "\n" not in str(error)
-        assert str(place) in str(error)
+        refusal = str(error)
+    else:
+        refusal = ""
+    if refusal:
+        assert "\n" not in refusal
+        assert str(place) in refusal
         return
     # Bits of the archive's own bookkeeping, such as dates, are not content.
     wanted = read(tiny_bundle)

@@ -1,4 +1,4 @@
-"""Export: the graph and torch agree on any chunking, whatever the cells and features, and the golden proof sees more."""
+"""Export: the graph and torch agree on any chunking, whatever the cells and features, the golden proof sees more."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_both_prove_the_golden_audio_and_neither_another_answer(exported: Bundle
         wrong = dataclasses.replace(
             exported, golden=Golden(exported.golden.samples, exported.golden.posteriors + np.float32(0.01))
         )
-        with pytest.raises(BundleError, match="golden audio differs by 0.01"):
+        with pytest.raises(BundleError, match=r"golden audio differs by 0\.01"):
             prove(wrong, step)
 
 

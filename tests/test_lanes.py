@@ -30,9 +30,7 @@ class Numbered:
         frames = self.frames(lane, index)
         target = np.stack([np.full(frames, index + 1), np.arange(frames)], axis=1).astype(np.float32)
         samples = np.repeat(target.sum(axis=1), HOP)[:, None] + lane / 8
-        return Piece(
-            samples.astype(np.float32), target, np.ones(frames, np.float32), self.anew[index % len(self.anew)]
-        )
+        return Piece(samples.astype(np.float32), target, np.ones(frames, np.float32), self.anew[index % len(self.anew)])
 
     def judged(self, clips: Sequence[Clip]) -> list[Piece]:
         return []

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 RATE = 16000
-WORDS = "zero one two three four five six seven eight nine".split()
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 VOICES = ("slt", "rms", "awb", "kal16")
 NOISE_DB = -55.0
 
