@@ -1,4 +1,4 @@
-"""Export: the graph and torch agree on any chunking, whatever the cells and features, the golden proof sees more."""
+"""Export: graph and torch agree on any chunking, whatever the cells and features, and the golden proof sees more."""
 
 from __future__ import annotations
 
