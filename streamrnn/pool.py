@@ -93,7 +93,7 @@ class Pool:
         self._states.scatter(rows, state)
         found, track = self.serving.decoder(posteriors, self._tracks.gather(rows))
         self._tracks.scatter(rows, track)
-        events = [self._heard(*group[each.row], each) for each in found]
+        events = [self._heard(*group[each.row], each) for each in found if self._real(*group[each.row], each)]
         for listener, reading in group:
             events += self._remarks(listener, reading)
         return events
@@ -129,7 +129,7 @@ class Pool:
                 return events
             if first.frames:
                 found = self.serving.decoder.finish(self._tracks.gather([listener.row]))
-                events += [self._heard(listener, first, each) for each in found]
+                events += [self._heard(listener, first, each) for each in found if self._real(listener, first, each)]
             listener.todo.popleft()
             self._fresh(listener.row)
         if listener.session.ended:
@@ -158,6 +158,11 @@ class Pool:
         if frames < self.serving.recognizer.warm_up:
             return "warming" if frames else "cold"
         return "warm"
+
+    def _real(self, listener: Listener, reading: Reading, found: Found) -> bool:
+        """A segment that begins in the zeros behind the end is made of them; a detection there is a late word."""
+        samples = reading.stretch.tape(listener.reader).end
+        return found.kind != "segment" or found.start * listener.hop < samples
 
     def _heard(self, listener: Listener, reading: Reading, found: Found) -> Event:
         session, stretch = listener.session, reading.stretch

@@ -15,7 +15,8 @@ import pytest
 import soundfile
 from tones import HOP, RATE, write_bundle
 
-from streamrnn import bundle, engine
+from streamrnn import bundle, decoders, engine
+from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.evaluation import playing
 from streamrnn.evaluation.page import page
@@ -24,7 +25,7 @@ from streamrnn.evaluation.report import report
 from streamrnn.evaluation.run import evaluate, frame_labels, is_clip
 from streamrnn.events import same
 from streamrnn.recognizer import BACKGROUND
-from streamrnn.testing.signals import noise, sentence, silence, tone_word, write_tone_words
+from streamrnn.testing.signals import noise, sentence, silence, tone, tone_word, write_tone_words
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +145,8 @@ def test_a_frame_says_what_held_at_the_last_sample_it_has_heard(serving: Serving
     (recording,) = read_folder(tmp_path)
     recognizer = serving.recognizer
     assert frame_labels(recognizer, recording, 5) == [BACKGROUND, "low", "low", BACKGROUND, ""]
+    held = msgspec.structs.replace(recognizer, delay=3 * HOP)
+    assert frame_labels(held, recording, 5) == [BACKGROUND, "low", "low", BACKGROUND, ""]
     late = dataclasses.replace(recording, rate=2 * RATE)
     assert frame_labels(recognizer, late, 2) == ["low", BACKGROUND]
 
@@ -273,3 +276,23 @@ def test_every_mistake_is_one_line_and_exit_code_2(tones: Path, tmp_path: Path) 
         assert done.stdout == "", complaint
         assert complaint in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_states_are_played_without_silence_and_none_is_made_of_what_is_behind_their_end(
+    serving: Serving, tmp_path: Path
+) -> None:
+    decoder = SegmentsConfig(smooth_ms=100.0)
+    config = msgspec.structs.replace(serving.recognizer.config, decoder=decoder)
+    recognizer = msgspec.structs.replace(serving.recognizer, config=config, delay=10 * HOP)
+
+    def zeros_are_low(samples: np.ndarray, state: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        said, after = serving.step(samples, state)
+        quiet = np.abs(samples).reshape(len(samples), -1, HOP).max(axis=2) == 0
+        return np.where(quiet[..., None], np.array([0.1, 0.8, 0.1], np.float32), said), after
+
+    states = dataclasses.replace(
+        serving, recognizer=recognizer, step=zeros_are_low, decoder=decoders.build(decoder, recognizer)
+    )
+    write(tmp_path / "high" / "a.wav", tone(2200, 1.0, RATE))
+    (clip,) = evaluate(states, read_folder(tmp_path)).clips
+    assert clip.heard == ("high",)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from streamrnn.backends import Array
+from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.matching import Interval, Matching, match
@@ -81,13 +82,14 @@ def evaluate(
     Raises RecordingError where samples cannot be read or do not fit the bundle.
     """
     config = serving.recognizer.config
+    # Before a word is silence; before a state of a body or a machine is another one, and zeros would be a third.
+    margin_s = 0.0 if isinstance(config.decoder, SegmentsConfig) else _MARGIN_S
     for recording in recordings:
         check_channels(serving, recording)
     by_sample = [recording for recording in recordings if recording.labelled == "samples"]
     by_event = [recording for recording in recordings if recording.labelled == "events"]
     plays = [
-        Play(recording, round(_MARGIN_S * recording.rate) if is_clip(recording, config) else 0)
-        for recording in by_event
+        Play(recording, round(margin_s * recording.rate) if is_clip(recording, config) else 0) for recording in by_event
     ]
     heard = play(serving, plays, chunk_s, lambda each: ended(each.recording))
     judged = [_stream(each, events, config) for each, events in zip(plays, heard, strict=True)]
