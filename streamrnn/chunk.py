@@ -45,9 +45,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A stream that is over: what is pending comes out now."""
+    """A stream that is over: what is pending comes out now. `reason` tells why, if it did not end by itself."""
 
     stream: str
+    reason: str = ""
 
 
 Item = Opened | Chunk | Gap | Ended

@@ -39,18 +39,18 @@ class Publisher:
     def opened(self, stream: str, rate: int, channels: int) -> None:
         """A stream begins."""
         self.streams[stream] = rate
-        self.status(stream, "opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz")
+        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
 
-    def closed(self, stream: str, sample: int, state: str, text: str) -> None:
+    def closed(self, stream: str, sample: int, status: Status) -> None:
         """A stream is over after `sample` samples, and all its events are out."""
-        self.status(stream, state, text, sample)
+        self.status(stream, status, sample)
         self.streams.pop(stream, None)
         for key in [key for key in self._lost if key[0] == stream]:
             del self._lost[key]
 
-    def status(self, stream: str, state: str, text: str, sample: int = 0) -> None:
+    def status(self, stream: str, status: Status, sample: int = 0) -> None:
         """What became of a stream, or of the daemon if `stream` is NOBODY."""
-        self._send("status", Status(state, text), stream=stream, sample=sample, rate=self.streams.get(stream, 0))
+        self._send("status", status, stream=stream, sample=sample, rate=self.streams.get(stream, 0))
 
     def event(self, event: Event) -> None:
         """What the engine says."""

@@ -24,7 +24,7 @@ from streamrnn.publisher import Publisher
 from streamrnn.registry import PlugConfig
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
-from streamrnn.wire import NOBODY
+from streamrnn.wire import NOBODY, Status
 
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
 # Of the 2 s in which a daemon is gone after it was asked: when what is on its way in, through and out must be done.
@@ -43,9 +43,10 @@ class Summary:
 
     def __str__(self) -> str:
         """One line for people."""
-        told = ("detection", "segment", "gap")
-        kinds = ", ".join(f"{self.kinds[kind]} {kind}s" for kind in told if self.kinds[kind] or kind == "detection")
-        return f"stopped ({self.reason}): {self.streams} streams, {kinds}"
+        counts = {"stream": self.streams, **{kind: self.kinds[kind] for kind in ("detection", "segment", "gap")}}
+        # The first two always: that nothing was detected is worth knowing.
+        told = [counted(n, what) for i, (what, n) in enumerate(counts.items()) if n or i < 2]
+        return f"stopped ({self.reason}): {', '.join(told)}"
 
 
 class Service:
@@ -59,7 +60,7 @@ class Service:
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._epochs: OrderedDict[str, int] = OrderedDict()
-        self._ending: list[tuple[Inlet, str, int, str]] = []
+        self._ending: list[tuple[Inlet, str, int, Status]] = []
         self._stopping = ""
         self._stopped_at = 0.0
 
@@ -113,7 +114,7 @@ class Service:
             self._turn()
         for inlet in self._intake.inlets:
             for stream in list(inlet.streams):
-                self._end(inlet, stream, "")
+                self._end(inlet, stream, Status("ended", ""))
         self._step()
         if self._engine.pending:
             self.summary.troubles.append("stopped before all samples were heard")
@@ -157,8 +158,8 @@ class Service:
         if self._engine.pending:
             return
         ending, self._ending = self._ending, []
-        for inlet, stream, sample, text in ending:
-            self._publisher.closed(stream, sample, "failed" if text else "ended", text)
+        for inlet, stream, sample, status in ending:
+            self._publisher.closed(stream, sample, status)
             inlet.source.taken(Ended(stream))
 
     def _enter(self, inlet: Inlet, entry: Entry) -> None:
@@ -173,9 +174,9 @@ class Service:
             self._hear(inlet, entry)
         except StreamError as error:
             if entry.stream in inlet.streams:
-                self._end(inlet, entry.stream, str(error))
+                self._end(inlet, entry.stream, Status("failed", str(error)))
             else:
-                self._publisher.status(entry.stream, "refused", str(error))
+                self._publisher.status(entry.stream, Status("refused", str(error)))
             inlet.source.refused(entry.stream, error)
 
     def _hear(self, inlet: Inlet, item: Item) -> None:
@@ -189,7 +190,7 @@ class Service:
             self._engine.lose(stream, item.end, item.reason)
         else:
             # Its end is told when its last events are out.
-            self._end(inlet, stream, "")
+            self._end(inlet, stream, Status("ended", item.reason))
             return
         inlet.source.taken(item)
 
@@ -204,11 +205,11 @@ class Service:
         self.summary.streams += 1
         self._publisher.opened(item.stream, item.rate, item.channels)
 
-    def _end(self, inlet: Inlet, stream: str, error: str) -> None:
+    def _end(self, inlet: Inlet, stream: str, status: Status) -> None:
         counts = self._engine.counts(stream)
         self._engine.finish(stream)
         inlet.streams.discard(stream)
-        self._ending.append((inlet, stream, counts.expected, error))
+        self._ending.append((inlet, stream, counts.expected, status))
         self._epochs[stream] = counts.epoch
         self._epochs.move_to_end(stream)
         if len(self._epochs) > _EPOCHS:
@@ -220,9 +221,9 @@ class Service:
         if error:
             self.summary.troubles.append(error)
             if not inlet.streams:
-                self._publisher.status(NOBODY, "failed", error)
+                self._publisher.status(NOBODY, Status("failed", error))
         for stream in list(inlet.streams):
-            self._end(inlet, stream, error)
+            self._end(inlet, stream, Status("failed" if error else "ended", error))
 
     def _left(self, seconds: float) -> float:
         return max(0.0, self._stopped_at + seconds - time.monotonic())
@@ -231,6 +232,11 @@ class Service:
     def _close_sources(inlets: Sequence[Inlet]) -> None:
         for inlet in inlets:
             inlet.source.close()
+
+
+def counted(number: int, what: str) -> str:
+    """A count for people, such as `1 stream` or `2 streams`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def check(config: DaemonConfig) -> list[str]:

@@ -189,7 +189,7 @@ def test_the_example_of_a_daemon_stands_in_configs() -> None:
 
 def test_config_says_what_it_is_or_what_is_wrong(tmp_path: Path, tiny_bundle: Path) -> None:
     daemon = write_config(tmp_path / "d.yaml", tiny_bundle, [INGEST], [RESULTS])
-    assert run("config", daemon).stdout == f"{daemon}: daemon with tones: 1 sources, 1 sinks; it is valid\n"
+    assert run("config", daemon).stdout == f"{daemon}: daemon with tones: 1 source, 1 sink; it is valid\n"
     assert "training of digits: 10 labels" in run("config", CONFIGS / "digits.yaml").stdout
     assert "did you mean 'zeromq'" in fails("config", "--example", "zeromk")
     daemon.write_text(daemon.read_text().replace("sinks", "sink"))
@@ -237,6 +237,13 @@ def test_a_name_or_endpoint_that_does_not_fit_is_one_line(tmp_path: Path) -> Non
     assert "nowhere" in fails("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "nowhere")
     assert "nowhere" in fails("listen", "nowhere")
     assert "did you mean 'detection'" in fails("listen", "--topic", "v1/detektion/")
+
+
+def test_pushing_nothing_is_no_success(tmp_path: Path, tiny_bundle: Path) -> None:
+    with Daemon(write_config(tmp_path / "d.yaml", tiny_bundle, [INGEST], [RESULTS])) as daemon:
+        done = run("push", "-", "--stream", "a", "--endpoint", daemon.ingest, stdin=subprocess.DEVNULL)
+        assert done.returncode == 2
+        assert "no samples came" in done.stderr
 
 
 def test_listen_can_be_interrupted() -> None:

@@ -22,7 +22,7 @@ from streamrnn.sinks.console import describe
 from streamrnn.sinks.jsonl import JsonlConfig, JsonlSink
 from streamrnn.sinks.writer import Writer
 from streamrnn.sinks.zeromq import ZeromqConfig, ZeromqSink
-from streamrnn.wire import Beat, Bye, Hello, Message
+from streamrnn.wire import Beat, Bye, Hello, Message, Status
 
 REF = BundleRef("tones", "ab")
 
@@ -100,7 +100,7 @@ def test_a_stream_that_ends_forgets_its_losses() -> None:
     publisher = Publisher([kept], [REF])
     publisher.opened("mic", 8000, 1)
     publisher.event(gap(0, 30))
-    publisher.closed("mic", 30, "ended", "")
+    publisher.closed("mic", 30, Status("ended", ""))
     publisher.opened("mic", 8000, 1)
     publisher.event(event(0))
     assert kept.messages[-1].gap == 0

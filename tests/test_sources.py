@@ -336,7 +336,7 @@ def test_what_is_told_of_a_client_that_vanished_is_not_given_to_the_next_of_its_
         before = [said.get(timeout=5)]
         first.close(0)
         before.append(said.get(timeout=5))
-        assert before[-1] == Ended("mic")
+        assert before[-1] == Ended("mic", "the client vanished")
         second.connect(source.place)
         second.send(start)
         opened = said.get(timeout=5)

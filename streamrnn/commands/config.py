@@ -39,7 +39,7 @@ def _describe(path: Path) -> str:
     """Which kind of config it is and what it holds. Raises ConfigError or BundleError."""
     from streamrnn.config import load
     from streamrnn.daemon_config import DaemonConfig
-    from streamrnn.service import check
+    from streamrnn.service import check, counted
     from streamrnn.training.plan import TrainingConfig
 
     keys = load(path, dict[str, object])
@@ -49,4 +49,5 @@ def _describe(path: Path) -> str:
         return f"training of {recognizer.name}: {len(recognizer.labels)} labels at {recognizer.rate} Hz; it is valid"
     daemon = load(path, DaemonConfig)
     names = check(daemon)
-    return f"daemon with {', '.join(names)}: {len(daemon.sources)} sources, {len(daemon.sinks)} sinks; it is valid"
+    counts = f"{counted(len(daemon.sources), 'source')}, {counted(len(daemon.sinks), 'sink')}"
+    return f"daemon with {', '.join(names)}: {counts}; it is valid"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamrnn.errors import UserError
+from streamrnn.errors import RecordingError, UserError
 
 if TYPE_CHECKING:
     from streamrnn.chunk import Samples
@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
                 sent += len(item.samples)
                 for samples in _cut(item.samples, sizes):
                     pusher.push(samples)
+    if not sent:
+        raise RecordingError(f"{arguments.file}: no samples came; look at what writes them")
     print(f"streamrnn push: {arguments.stream}: {sent / opened.rate:.2f} s sent and heard", file=sys.stderr)
     return 0
 

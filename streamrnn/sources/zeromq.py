@@ -204,7 +204,7 @@ class ZeromqSource(Source):
         self.errors["vanished"] += 1
         self._leaving[stream] += 1
         del self._clients[stream]
-        yield Ended(stream)
+        yield Ended(stream, "the client vanished")
 
     def _is_there(self, stream: str, client: _Client) -> bool:
         return self._send(client.identity, Credit(stream, 0))
