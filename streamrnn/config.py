@@ -181,4 +181,6 @@ def _at(where: str) -> str:
 
 
 def _plain(error: Exception) -> str:
-    return str(error).split(" - at ")[0].replace("`", "").lower()
+    told = str(error).split(" - at ")[0].replace("`", "")
+    # The one pattern that configs know is that of names on the wire.
+    return "use 1 to 64 of a-z 0-9 _ . -" if "matching regex" in told else told.lower()

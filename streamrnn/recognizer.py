@@ -15,7 +15,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{1,64}\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=128)]
 
 BACKGROUND = "_background"
