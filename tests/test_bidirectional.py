@@ -60,7 +60,7 @@ def test_it_knows_the_future_which_is_why_it_cannot_serve(labeller: Labeller) ->
     other = sound.copy()
     other[-hop:] += 0.3
     said, changed = (
-        bidirectional.posteriors(labeller, Piece(x, np.zeros((20, 2), np.float32), np.ones(20, np.float32), True))
+        bidirectional.posteriors(labeller, Piece(x, np.zeros((20, 2), np.float32), np.ones(20, np.float32), anew=True))
         for x in (sound, other)
     )
     assert np.abs(said[0] - changed[0]).max() > 0
