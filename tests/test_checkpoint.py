@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -21,7 +22,10 @@ from streamrnn.bundle import Bundle, read
 from streamrnn.errors import BundleError
 from streamrnn.training import checkpoint, run
 from streamrnn.training.checkpoint import Checkpoint, Progress
+from streamrnn.training.fit import Report
+from streamrnn.training.judge import Judgement
 from streamrnn.training.lanes import Cursor
+from streamrnn.training.progress import Teller
 
 torch.set_num_threads(1)
 
@@ -133,6 +137,36 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, share: float) -> None:
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(BundleError, match=r"damaged .* train without --resume"):
         checkpoint.load(path)
+
+
+DIES_WHILE_SAVING = """
+import dataclasses, resource, signal, sys
+from pathlib import Path
+import torch
+from streamrnn.training import checkpoint
+path = Path(sys.argv[1])
+one = checkpoint.load(path)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+checkpoint.save(path, dataclasses.replace(one, network={"a": torch.ones(1 << 20)}))
+"""
+
+
+def test_a_process_that_dies_in_the_middle_of_writing_leaves_the_one_before(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "c", ONE)
+    command = [sys.executable, "-c", DIES_WHILE_SAVING, str(tmp_path / "c")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGXFSZ
+    assert checkpoint.load(tmp_path / "c").progress == ONE.progress
+
+
+def test_metrics_behind_the_checkpoint_and_half_a_line_are_dropped(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("".join(f'{{"step": {step}}}\n' for step in (5, 10, 15, 20)) + '{"step": 2')
+    teller = Teller(metrics, 20, 10, io.StringIO())
+    for step in range(11, 21):
+        teller(Report(step, 1.0, 1.0, 0.1, 1.0, Judgement(0.5, 0.5) if step % 5 == 0 else None))
+    teller.close()
+    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [5, 10, 15, 20]
 
 
 def test_a_place_that_is_full_or_gone_is_one_line(tmp_path: Path) -> None:
