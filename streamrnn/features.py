@@ -67,23 +67,33 @@ class _MelBands(Stage):
         if not low_hz < high <= rate / 2:
             raise ConfigError(f"high_hz: {high:g} must lie above low_hz {low_hz:g} and not above {rate / 2:g}")
         size = 2 ** math.ceil(math.log2(width))
-        bins = size // 2 + 1
-        angle = 2 * math.pi * torch.outer(torch.arange(width), torch.arange(bins)).double() / size
-        taper = torch.hann_window(width, periodic=False, dtype=torch.float64)[:, None]
+        mel = audio.melscale_fbanks(size // 2 + 1, low_hz, high, bands, rate)
+        used = mel.amax(dim=1).nonzero()
+        first, last = int(used.amin()), int(used.amax())
+        # With the phase counted from the middle of the window, cosines are even and sines odd about it: samples that
+        # mirror one another are added and subtracted first, which halves the products.
+        self.half = (width + 1) // 2
+        away = torch.arange(self.half).double() - (width - 1) / 2
+        angle = 2 * math.pi * torch.outer(away, torch.arange(first, last + 1).double()) / size
+        taper = torch.hann_window(width, periodic=False, dtype=torch.float64)
         # Scaled so that a full-scale sine has an energy near 1: floor_db is then relative to full scale.
-        scale = 2.0 / taper.sum()
-        self.register_buffer("dft", torch.cat([angle.cos() * taper, angle.sin() * taper], dim=1).mul(scale).float())
-        mel = audio.melscale_fbanks(bins, low_hz, high, bands, rate)
-        self.register_buffer("mel", mel)
-        self.bins, self.width = bins, bands
+        weight = taper[: self.half, None] * 2.0 / taper.sum()
+        if width % 2:
+            weight[-1] *= 0.5  # the middle sample mirrors itself and is added twice
+        # What the configuration gives is not learnt, so it is no part of the weights.
+        self.register_buffer("even", (angle.cos() * weight).float(), persistent=False)
+        self.register_buffer("odd", (angle.sin() * weight).float(), persistent=False)
+        self.register_buffer("mel", mel[first : last + 1], persistent=False)
+        self.width = bands
         self.floor = 10.0 ** (floor_db / 10.0)
-        self.dft: Tensor
+        self.even: Tensor
+        self.odd: Tensor
         self.mel: Tensor
 
     def log_mel(self, x: Tensor) -> Tensor:
         """(batch, frames, window) -> (batch, frames, bands), logarithm of energy over the floor, 0 in silence."""
-        spectrum = x @ self.dft
-        real, imaginary = spectrum[..., : self.bins], spectrum[..., self.bins :]
+        left, right = x[..., : self.half], x.flip(-1)[..., : self.half]
+        real, imaginary = (left + right) @ self.even, (left - right) @ self.odd
         energy = (real * real + imaginary * imaginary) @ self.mel
         return torch.log1p(energy / self.floor)
 
@@ -108,7 +118,7 @@ class Mfcc(_MelBands):
         super().__init__(config.bands, config.low_hz, config.high_hz, config.floor_db, inputs)
         if config.coefficients > config.bands:
             raise ConfigError(f"coefficients: {config.coefficients} exceed the {config.bands} bands; lower it")
-        self.register_buffer("dct", audio.create_dct(config.coefficients, config.bands, "ortho"))
+        self.register_buffer("dct", audio.create_dct(config.coefficients, config.bands, "ortho"), persistent=False)
         self.dct: Tensor
         self.width = config.coefficients
 
