@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from streamrnn.errors import BundleError
@@ -62,12 +62,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     partial = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"progress": json.dumps(told)})
-        with partial.open("rb") as file:
+        with partial.open("wb") as file:
+            file.write(serialise(tensors, metadata={"progress": json.dumps(told)}))
+            file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path}: cannot be written: {error}; make room or choose another --out") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written: {error.strerror}; make room or choose another --out") from None
 
 
 def load(path: Path) -> Checkpoint:
