@@ -72,12 +72,12 @@ class _MelBands(Stage):
         first, last = int(used.amin()), int(used.amax())
         # With the phase counted from the middle of the window, cosines are even and sines odd about it: samples that
         # mirror one another are added and subtracted first, which halves the products.
-        self.half = (width + 1) // 2
-        away = torch.arange(self.half).double() - (width - 1) / 2
+        self.pairs = (width + 1) // 2
+        away = torch.arange(self.pairs).double() - (width - 1) / 2
         angle = 2 * math.pi * torch.outer(away, torch.arange(first, last + 1).double()) / size
         taper = torch.hann_window(width, periodic=False, dtype=torch.float64)
         # Scaled so that a full-scale sine has an energy near 1: floor_db is then relative to full scale.
-        weight = taper[: self.half, None] * 2.0 / taper.sum()
+        weight = taper[: self.pairs, None] * 2.0 / taper.sum()
         if width % 2:
             weight[-1] *= 0.5  # the middle sample mirrors itself and is added twice
         # What the configuration gives is not learnt, so it is no part of the weights.
@@ -92,7 +92,7 @@ class _MelBands(Stage):
 
     def log_mel(self, x: Tensor) -> Tensor:
         """(batch, frames, window) -> (batch, frames, bands), logarithm of energy over the floor, 0 in silence."""
-        left, right = x[..., : self.half], x.flip(-1)[..., : self.half]
+        left, right = x[..., : self.pairs], x.flip(-1)[..., : self.pairs]
         real, imaginary = (left + right) @ self.even, (left - right) @ self.odd
         energy = (real * real + imaginary * imaginary) @ self.mel
         return torch.log1p(energy / self.floor)
