@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "chunk"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples"),
-    ("recognizer", "ingest"),
+    ("recognizer", "ingest", "operating"),
     ("backends", "table", "resampling", "decoders", "sources", "features", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
