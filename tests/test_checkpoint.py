@@ -37,6 +37,7 @@ ONE = Checkpoint(
     best={"a": torch.zeros(2, 3), "b.c": torch.ones(1)},
     optimiser={"0.step": torch.tensor(7.0), "0.exp_avg": torch.ones(2, 3)},
     state={"gru.0.h": torch.full((2, 4), 0.5)},
+    mined={"scores": torch.rand(3)},
 )
 
 
@@ -84,7 +85,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_in_the_same_bundle(
     assert out.read_bytes() == trained.path.read_bytes()
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     whole = trained.path.with_name(trained.path.name + ".training") / "metrics.jsonl"
-    assert steps == [3, 6, 9, 10, 12]
+    assert steps == [3, 4, 6, 8, 9, 10, 12]
     assert steps == [json.loads(line)["step"] for line in whole.read_text().splitlines()]
 
 

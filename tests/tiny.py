@@ -25,8 +25,8 @@ recognizer:
   head: {kind: classes, smoothing: 0.05}
   targets: {place: end, before_ms: 80, after_ms: 120, ignore_ms: 60}
   decoder: {kind: hysteresis}
-material: {kind: words, variants: 1}
-training: {steps: 12, lanes: 4, unroll_ms: 400, judge_every: 3, warm_up_steps: 2, learning_rate: 0.01}
+material: {kind: words, variants: 1, broken: 0.1, silent: 0.1, talking: 0.1, babble: 0.3, stretched: 0.3}
+training: {steps: 12, lanes: 4, unroll_ms: 400, judge_every: 3, mine_every: 4, warm_up_steps: 2, learning_rate: 0.01}
 """
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import soxr
 from numpy.random import Generator
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import fftconvolve
 
-from streamrnn.training.pieces import Samples
+from streamrnn.training.pieces import Samples, Span
 from streamrnn.training.plan import WordsConfig
+from streamrnn.training.sounds import Sound, levelled
 
 _NOISE_S = 20.0
+_OVERLAP_S, _SEARCH_S = 0.015, 0.008
+_ROOM_S = 0.6  # of a recorded room; later echoes are weak, and long ones cost
 
 
 def speed(sound: Samples, factor: float) -> Samples:
@@ -19,40 +25,82 @@ def speed(sound: Samples, factor: float) -> Samples:
     return faster
 
 
+def stretch(sound: Samples, rate: int, factor: float) -> Samples:
+    """(time,) `factor` times as fast with the same voice, overlapped where it is alike (Verhelst and Roelands 1993)."""
+    size = int(_OVERLAP_S * rate) * 2
+    half, reach = size // 2, int(_SEARCH_S * rate)
+    window = np.hanning(size + 1)[:size].astype(np.float32)
+    length = int(len(sound) / factor)
+    padded = np.concatenate([np.zeros(half + reach, np.float32), sound, np.zeros(size + 2 * reach, np.float32)])
+    result = np.zeros(length + 2 * size, np.float32)
+    follows = padded[reach : reach + size]
+    for k in range(length // half + 2):
+        wanted = min(int(k * half * factor), len(padded) - size - 2 * reach)
+        # Of the places near the one that is due, that which goes on most like what stands there already.
+        likeness = np.correlate(padded[wanted : wanted + 2 * reach + size], follows, "valid")
+        place = wanted + int(likeness.argmax())
+        result[k * half : k * half + size] += padded[place : place + size] * window
+        follows = padded[place + half : place + half + size]
+        if len(follows) < size:
+            break
+    return result[half : half + length]
+
+
 def equalise(sound: Samples, random: Generator, depth_db: float) -> Samples:
     """(time,) with a smooth random gain over frequency, `depth_db` at most at six points."""
-    size = len(sound)
-    spectrum = np.fft.rfft(sound, 2 * size)
+    # Some lengths take a hundred times as long as their neighbours.
+    size = next_fast_len(len(sound) + 256, real=True)
+    spectrum = rfft(sound, size)
     points = random.uniform(-depth_db, depth_db, 6)
     # Points evenly on a logarithmic axis of frequency, as ears and rooms are.
     place = np.log2(1 + np.arange(len(spectrum)) * 64 / len(spectrum)) / np.log2(65) * 5
     gain = 10.0 ** (np.interp(place, np.arange(6), points) / 20.0)
-    result: Samples = np.fft.irfft(spectrum * gain)[:size].astype(np.float32)
+    result: Samples = irfft(spectrum * gain, size)[: len(sound)].astype(np.float32)
     return result
 
 
-def reverberate(sound: Samples, random: Generator, rate: int) -> Samples:
-    """(time,) in a random room: the direct sound and a tail of noise that dies away; 0.15 s longer than it came."""
+def room(random: Generator, rate: int) -> Samples:
+    """The impulse response of a random room: the direct sound and a tail of noise that dies away."""
     length = int(random.uniform(0.08, 0.35) * rate)
     decay = np.exp(-6.9 * np.arange(length) / length)
     tail = random.standard_normal(length) * decay
     tail[: int(0.002 * rate)] = 0.0
     tail *= random.uniform(0.1, 0.8) / max(1e-9, float(np.sqrt(np.sum(tail * tail))))
-    response = np.concatenate([[1.0], tail])
-    padded = np.concatenate([sound, np.zeros(int(0.15 * rate), np.float32)])
+    response: Samples = np.concatenate([[1.0], tail]).astype(np.float32)
+    return response
+
+
+def measured_room(response: Samples, rate: int) -> Samples:
+    """A recorded impulse response from its direct sound on, which is made 1, for as long as it matters."""
+    peak = int(np.argmax(np.abs(response)))
+    kept = response[peak : peak + int(_ROOM_S * rate)] / response[peak]
+    fade = np.minimum(1.0, np.linspace(4.0, 0.0, len(kept)))
+    result: Samples = (kept * fade).astype(np.float32)
+    return result
+
+
+def reverberate(sound: Samples, response: Samples, rate: int) -> Samples:
+    """(time,) as heard in a room; 0.2 s longer than it came."""
+    padded = np.concatenate([sound, np.zeros(int(0.2 * rate), np.float32)])
     wet: Samples = fftconvolve(padded, response)[: len(padded)].astype(np.float32)
     return wet
 
 
-def variant(sound: Samples, random: Generator, config: WordsConfig, rate: int) -> tuple[Samples, int]:
-    """(time,) -> one random variant of it, and the sample at which what was said in it ends."""
-    changed = speed(sound, random.uniform(config.speed.least, config.speed.most))
-    end = len(changed)
+def variant(sound: Sound, random: Generator, config: WordsConfig, rate: int, rooms: Sequence[Samples]) -> Sound:
+    """One random variant of a sound at loudness 1; `rooms` are recorded ones, used as often as invented ones."""
+    factor = random.uniform(config.speed.least, config.speed.most)
+    samples = speed(sound.samples, factor)
+    if random.random() < config.stretched and len(samples) > rate * 4 * _OVERLAP_S:
+        slower = random.uniform(config.stretch.least, config.stretch.most)
+        samples, factor = stretch(samples, rate, slower), factor * slower
+    spans = tuple(Span(int(s.start / factor), min(len(samples), int(s.end / factor)), s.label) for s in sound.spans)
     if random.random() < 0.8:
-        changed = equalise(changed, random, config.equaliser_db)
+        samples = equalise(samples, random, config.equaliser_db)
     if random.random() < config.room:
-        changed = reverberate(changed, random, rate)
-    return changed / max(1e-4, float(np.sqrt(np.mean(changed[:end] ** 2)))), end
+        recorded = len(rooms) and random.random() < 0.5
+        response = rooms[int(random.integers(len(rooms)))] if recorded else room(random, rate)
+        samples = reverberate(samples, response, rate)
+    return levelled(Sound(samples, spans), rate)
 
 
 def noises(random: Generator, rate: int, speech: list[Samples]) -> list[Samples]:

@@ -31,7 +31,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Progress with the arrays that belong to it; `plan` is the hash of the config and data it was made for."""
+    """Progress with the arrays that belong to it; `plan` is the hash of the config and data it was made for.
+
+    `mined` holds the `scores` of the suspects when the network last listened to them, nothing before it did.
+    """
 
     plan: str
     progress: Progress
@@ -40,9 +43,10 @@ class Checkpoint:
     best: Tensors
     optimiser: Tensors
     state: Tensors
+    mined: Tensors
 
 
-_PARTS = ("network", "average", "best", "optimiser", "state")
+_PARTS = ("network", "average", "best", "optimiser", "state", "mined")
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

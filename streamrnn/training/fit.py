@@ -18,7 +18,7 @@ from torch import Tensor
 from streamrnn.errors import ConfigError
 from streamrnn.network import Network
 from streamrnn.stage import State, detach, where
-from streamrnn.training import checkpoint
+from streamrnn.training import checkpoint, mining
 from streamrnn.training.checkpoint import Checkpoint, Progress, Tensors
 from streamrnn.training.judge import Judgement, judge
 from streamrnn.training.lanes import Cursor, Lanes, Unroll
@@ -69,6 +69,9 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
     frame_rate = network.recognizer.frame_rate
     whole = config.unroll_ms == 0
     unroll = run.longest if whole else max(_PARTS, round(config.unroll_ms * frame_rate / 1000.0))
+    mined = begin.mined
+    if mined:
+        run.material.weigh(mined["scores"].numpy())
     lanes = Lanes(run.material, network.recognizer, progress.cursors, unroll, 1 if whole else _PARTS)
     network.train()
     with ThreadPoolExecutor(1) as ahead:
@@ -76,12 +79,19 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
         coming = ahead.submit(lanes.next)
         while progress.step < config.steps and not _out_of_patience(config, progress):
             batch = coming.result()
-            if progress.step + 1 < config.steps:
+            mines = _mines(config, progress.step + 1)
+            if progress.step + 1 < config.steps and not mines:
                 coming = ahead.submit(lanes.next)
             loss, norm, state = _step(run, optimiser, batch, state, progress.step)
             progress = replace(progress, step=progress.step + 1, cursors=batch.after)
             _average(average, network, min(config.averaging, progress.step / (progress.step + 10.0)))
-            due = progress.step % config.judge_every == 0 or progress.step == config.steps
+            if mines:
+                mined = _mine(run, average)
+                # What is begun from here on is put together anew; a piece that was half used up is let go.
+                lanes.cursors = [Cursor(cursor.piece + 1) for cursor in lanes.cursors]
+                progress = replace(progress, cursors=tuple(lanes.cursors))
+                coming = ahead.submit(lanes.next)
+            due = mines or progress.step % config.judge_every == 0 or progress.step == config.steps
             judgement = _judge_average(run, average) if due else None
             if judgement is not None and judgement.loss < progress.best_loss:
                 best = {name: value.clone() for name, value in average.items()}
@@ -95,7 +105,9 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
             )
             if due:
                 memory = checkpoint.optimiser_tensors(optimiser)
-                checkpoint.save(run.path, Checkpoint(run.plan, progress, _copy(network), average, best, memory, state))
+                checkpoint.save(
+                    run.path, Checkpoint(run.plan, progress, _copy(network), average, best, memory, state, mined)
+                )
     network.load_state_dict(best)
     network.eval()
     return progress
@@ -105,7 +117,7 @@ def _beginning(run: Run) -> Checkpoint:
     progress = Progress(0, (Cursor(),) * run.config.lanes, math.inf, 0.0, 0)
     state = run.network.initial_state(run.config.lanes)
     network, average, best = (_copy(run.network) for _ in range(3))
-    return Checkpoint(run.plan, progress, network, average, best, {}, state)
+    return Checkpoint(run.plan, progress, network, average, best, {}, state, {})
 
 
 def _out_of_patience(config: FitConfig, progress: Progress) -> bool:
@@ -172,6 +184,23 @@ def _average(average: Tensors, network: Network, factor: float) -> None:
     with torch.no_grad():
         for name, value in network.state_dict().items():
             average[name].lerp_(value, 1.0 - factor)
+
+
+def _mines(config: FitConfig, step: int) -> bool:
+    return config.mine_every > 0 and step % config.mine_every == 0 and step < config.steps
+
+
+def _mine(run: Run, average: Tensors) -> Tensors:
+    """Let the averaged network listen to what it must not recognise; nothing where the material has no such."""
+    suspects = run.material.suspects()
+    if not suspects:
+        return {}
+    kept = _copy(run.network)
+    run.network.load_state_dict(average)
+    scores = mining.scores(run.network, suspects)
+    run.network.load_state_dict(kept)
+    run.material.weigh(scores)
+    return {"scores": torch.from_numpy(scores)}
 
 
 def _judge_average(run: Run, average: Tensors) -> Judgement:

@@ -75,6 +75,14 @@ class Material(Protocol):
         """Pieces to judge a network on: these clips, unchanged."""
         ...
 
+    def suspects(self) -> list[Samples]:
+        """Sounds `(time,)` in which nothing may be recognised, always the same; none if it has no such."""
+        ...
+
+    def weigh(self, scores: Samples) -> None:
+        """How much each of the suspects fooled the network `(suspects,)`: what did comes more often from now on."""
+        ...
+
 
 def label_index(config: RecognizerConfig, name: str) -> int:
     """The number of the published label that a name in the data stands for, or -1 for background."""

@@ -29,31 +29,47 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Speech made from text for labels of which there are too few voices: `texts` says what to speak for each label.
 
-    `share` of the words are drawn from it; `others` are phrases that must not be recognised.
+    `share` of the words are drawn from it. Nothing may be recognised in `others`, in `near_misses` phrases that sound
+    nearly like each text, and in `talk` sentences of common and invented words.
     """
 
     texts: dict[str, str]
     others: tuple[str, ...] = ()
     share: Share = 0.15
     clips: Count = 60
+    near_misses: Annotated[int, Meta(ge=0)] = 0
+    talk: Annotated[int, Meta(ge=0)] = 0
     engine: Literal["espeak-ng"] = "espeak-ng"
 
 
 @register("material", "streamrnn.training.words:Words")
 class WordsConfig(PlugConfig, frozen=True, tag="words"):
-    """Words at random places in endless lanes, with pauses, noise, rooms, gain and speed drawn anew each time."""
+    """Words at random places in endless lanes, with pauses, talk, noise, rooms, gain and speed drawn anew each time.
+
+    A share of `stretched` variants is faster or slower with the voice as it was, beside `speed`, which changes both.
+    `margin_ms` of what was recorded around a word is kept. A share of `background` of the words is drawn from what must
+    not be recognised, and of `broken` is half a word. A share of `talking` of the pieces is cut from long recordings,
+    and of `silent` holds no word at all. Noise is a neighbour's talk in a share of `babble` of the noisy lanes.
+    """
 
     variants: Count = 6
     speed: Range = Range(0.85, 1.18)
+    stretch: Range = Range(0.8, 1.25)
+    stretched: Share = 0.0
     gain_db: Range = Range(-24.0, 0.0)
     snr_db: Range = Range(3.0, 40.0)
     clean: Share = 0.3
     room: Share = 0.4
     equaliser_db: NotNegative = 6.0
+    margin_ms: NotNegative = 0.0
     pause_ms: Range = Range(60.0, 1200.0)
     connected: Share = 0.35
     overlap_ms: NotNegative = 40.0
     background: Share = 0.15
+    broken: Share = 0.0
+    talking: Share = 0.0
+    silent: Share = 0.0
+    babble: Share = 0.0
     anew: Share = 0.05
     speech: SpeechConfig | None = None
 
@@ -68,7 +84,9 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `unroll_ms: 0` unrolls whole recordings: plain backpropagation through time. The weights that are kept are a running
     average with factor `averaging`. After `patience` judgements without a lower loss training stops; 0 never stops it.
-    A second thread brings a network of 2 x 128 nothing, and another number of threads is another order of sums.
+    A second thread brings a network of 2 x 128 nothing, and another number of threads is another order of sums. After
+    every `mine_every` steps, 0 for never, the network listens to what must not be recognised; what fooled it comes more
+    often from then on.
     """
 
     steps: Count = 4000
@@ -81,6 +99,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     averaging: Fraction = 0.998
     judge_every: Count = 200
     patience: Annotated[int, Meta(ge=0)] = 0
+    mine_every: Annotated[int, Meta(ge=0)] = 0
     seed: Annotated[int, Meta(ge=0)] = 0
     threads: Count = 1
 

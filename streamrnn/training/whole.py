@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrnn.errors import RecordingError
 from streamrnn.recognizer import Recognizer
-from streamrnn.training.pieces import Clip, Piece, Supply, targets
+from streamrnn.training.pieces import Clip, Piece, Samples, Supply, targets
 from streamrnn.training.plan import WholeConfig
 
 
@@ -38,6 +38,13 @@ class Whole:
     def judged(self, clips: Sequence[Clip]) -> list[Piece]:
         """Pieces to judge a network on: the recordings as they are."""
         return [whole_piece(self._recognizer, clip) for clip in clips if len(clip.samples) >= self._recognizer.hop]
+
+    def suspects(self) -> list[Samples]:
+        """None: recordings are taken as they are."""
+        return []
+
+    def weigh(self, scores: Samples) -> None:
+        """Nothing was listened to."""
 
 
 def whole_piece(recognizer: Recognizer, clip: Clip) -> Piece:
