@@ -12,7 +12,7 @@ from streamrnn.backends import Array
 from streamrnn.chunk import Samples
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import Recording
+from streamrnn.evaluation.recordings import Playable
 from streamrnn.events import Event
 from streamrnn.resampling import open_resampler
 from streamrnn.sessions import mixed
@@ -29,11 +29,11 @@ _SMALLEST_READ = 1 << 16
 class Play:
     """A recording that is to be played, with `margin` samples of silence before and after it."""
 
-    recording: Recording
+    recording: Playable
     margin: int
 
 
-def check_channels(serving: Serving, recording: Recording) -> None:
+def check_channels(serving: Serving, recording: Playable) -> None:
     """Raises RecordingError if a recording has not the channels that a bundle takes; one channel is the mean of any."""
     wanted = serving.recognizer.channels
     if wanted not in (1, recording.channels):
@@ -73,7 +73,7 @@ def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callabl
             heard[int(event.stream)].append(event)
 
 
-def posteriors(serving: Serving, recording: Recording) -> Array:
+def posteriors(serving: Serving, recording: Playable) -> Array:
     """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
 
     Frame `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.

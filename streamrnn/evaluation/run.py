@@ -16,7 +16,7 @@ from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.matching import Interval, Matching, match
 from streamrnn.evaluation.metrics import count_pairs
 from streamrnn.evaluation.playing import BLOCK_S, Play, check_channels, play, posteriors
-from streamrnn.evaluation.recordings import Recording
+from streamrnn.evaluation.recordings import Playable, Recording
 from streamrnn.events import Event, Heard
 from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label_of
 
@@ -30,7 +30,7 @@ _MARGIN_S = 0.5
 class Clip:
     """A recording of one label: the labels of what was detected in it, and the label of its highest mean posterior."""
 
-    recording: Recording
+    recording: Playable
     said: str
     heard: tuple[str, ...]
     plain: str
@@ -40,7 +40,7 @@ class Clip:
 class Stream:
     """What was said and heard in a recording, in seconds of it, and when each event was decided."""
 
-    recording: Recording
+    recording: Playable
     said: tuple[Interval, ...]
     heard: tuple[Interval, ...]
     decided: tuple[float, ...]
@@ -56,7 +56,7 @@ class Stream:
 class Frames:
     """A recording whose samples are labelled: how often which label was the highest posterior where which one held."""
 
-    recording: Recording
+    recording: Playable
     confusion: Counter[tuple[str, str]]
 
 
@@ -72,10 +72,10 @@ class Result:
 
 def evaluate(
     serving: Serving,
-    recordings: Sequence[Recording],
+    recordings: Sequence[Playable],
     *,
     chunk_s: float = BLOCK_S,
-    ended: Callable[[Recording], None] = lambda recording: None,
+    ended: Callable[[Playable], None] = lambda recording: None,
 ) -> Result:
     """Play every recording through the engine and judge it; `ended` is told of each that is done.
 
@@ -106,7 +106,7 @@ def evaluate(
     )
 
 
-def is_clip(recording: Recording, config: RecognizerConfig) -> bool:
+def is_clip(recording: Playable, config: RecognizerConfig) -> bool:
     """Whether a recording is judged by the clip rule: short, with a single segment, of a label of the recognizer."""
     names = [segment.label for segment in recording.segments]
     known = len(names) == 1 and label_of(config, names[0]) != BACKGROUND
@@ -172,7 +172,7 @@ def plain_label(said: Array, columns: Sequence[str]) -> str:
     return columns[labels[int(np.argmax(means))]]
 
 
-def _frames(serving: Serving, recording: Recording) -> Frames:
+def _frames(serving: Serving, recording: Playable) -> Frames:
     """Each frame whose label is known is judged by its highest posterior."""
     recognizer = serving.recognizer
     said = posteriors(serving, recording)
@@ -182,7 +182,7 @@ def _frames(serving: Serving, recording: Recording) -> Frames:
     return Frames(recording, count_pairs((label for label, _ in known), (guess for _, guess in known)))
 
 
-def frame_labels(recognizer: Recognizer, recording: Recording, frames: int) -> list[str]:
+def frame_labels(recognizer: Recognizer, recording: Playable, frames: int) -> list[str]:
     """The label that each frame should say, as training has it; "" where nobody knows.
 
     With targets over the `whole` label it is that of the last sample that the frame has heard; with targets at its
