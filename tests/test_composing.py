@@ -7,41 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from material import material, write
 from tones import RATE, recognizer
 
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.composing import CLEAN, Composed, Recipe, compose, distinct_seconds
 from streamrnn.evaluation.recordings import Recording, read_data
 from streamrnn.evaluation.stock import Stock, gather
-from streamrnn.testing.signals import chirp, noise, sentence, tone_word
+from streamrnn.testing.signals import sentence
 
 RECIPE = Recipe(words_per_hour=360.0, cut_s=(1.0, 4.0), pause_s=(0.2, 1.0), scene_s=(6.0, 12.0))
 GENTLE = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def write(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate, subtype="PCM_16")
-
-
-def material(folder: Path) -> Path:
-    """Words at two rates, talk (glides that are no words) of which one is long, a noise and a room."""
-    random = np.random.default_rng(0)
-    for i in range(4):
-        for label in ("low", "high"):
-            rate = (RATE, 2 * RATE)[i % 2]
-            write(folder / label / f"{i}.wav", tone_word(label, rate, random), rate)
-        glide = np.concatenate([chirp(700 + 90 * i, 1500, 2.0, 2 * RATE), chirp(1400, 800, 3.0, 2 * RATE)])
-        write(folder / "_talk" / f"{i}.wav", glide, 2 * RATE)
-    write(folder / "_talk" / "long.wav", noise(150.0, RATE, random, 0.02))
-    write(folder / "_noise" / "a.wav", noise(3.0, RATE, random, 0.3))
-    room = np.zeros((2000, 1))
-    room[37], room[900] = 0.5, 0.2
-    write(folder / "_impulse_response" / "hall.wav", room)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +43,7 @@ def stream(stock: Stock) -> Composed:
 
 def test_a_stock_has_words_minutes_of_negatives_noises_and_rooms(stock: Stock) -> None:
     assert len(stock.words) == 8
-    assert len(stock.negatives) == 4 + 2  # the long one counts twice
+    assert len(stock.negatives) == 12 + 2  # the long one counts twice
     assert (stock.noises, stock.rooms) == (1 + 2, 1)
     keys = [source.key for source in (*stock.words, *stock.negatives)]
     assert sorted(keys) == list(range(len(keys)))

@@ -138,13 +138,15 @@ def check_labels(recordings: Sequence[Recording], config: RecognizerConfig, fold
     return unknown
 
 
+def said_in(recording: Playable, config: RecognizerConfig) -> tuple[Interval, ...]:
+    """The words of a recording that the recognizer knows, by their published labels, in seconds of it."""
+    named = ((segment, label_of(config, segment.label)) for segment in recording.segments)
+    rate = recording.rate
+    return tuple(Interval(s.start / rate, s.end / rate, label) for s, label in named if label != BACKGROUND)
+
+
 def _stream(played: Play, events: Sequence[Event], config: RecognizerConfig) -> Stream:
-    rate = played.recording.rate
-    said = tuple(
-        Interval(segment.start / rate, segment.end / rate, label_of(config, segment.label))
-        for segment in played.recording.segments
-        if label_of(config, segment.label) != BACKGROUND
-    )
+    rate, said = played.recording.rate, said_in(played.recording, config)
     detections = [(event.sample, event.body) for event in events if isinstance(event.body, Heard)]
     heard = tuple(
         Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
