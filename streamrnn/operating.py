@@ -13,7 +13,6 @@ from streamrnn.errors import ConfigError
 WIDEST = 4.0
 # So many false accepts must have been seen for that: the 90 % interval of a Poisson count of 8 goes from 4.0 to 14.4.
 ENOUGH = 8
-_Z90 = 1.644854
 
 
 class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,10 +79,11 @@ def _lacking(det: Det, point: Point, budget: float) -> str:
     """What evidence for a budget is not there, at the point that would keep it."""
     interval = f"{point.per_hour_low:.2g} to {point.per_hour_high:.2g} an hour"
     if point.false_accepts >= ENOUGH:
-        # They come from few recordings, so that more time with the same ones would show nothing new. The upper half of
-        # the interval tells how many independent ones they are worth.
-        worth = (_Z90 / math.log(point.per_hour_high / point.per_hour)) ** 2
-        more = math.ceil(det.distinct_minutes * max(0.25, ENOUGH / worth - 1))
+        # They come from few recordings, so that more time with the same ones would show nothing new. An interval is
+        # narrower, in logarithms, by the square root of what it is made of.
+        ends = (point.per_hour_low, WIDEST) if point.per_hour_low > 0 else (point.per_hour, math.sqrt(WIDEST))
+        times = (math.log(point.per_hour_high / ends[0]) / math.log(ends[1])) ** 2
+        more = math.ceil(det.distinct_minutes * max(0.1, times - 1))
         return (
             f"a few recordings give most of the {point.false_accepts} at threshold {point.enter:.4g} ({interval}), "
             f"which promises nothing for others; calibrate on {more} min of other material beside these "
@@ -93,7 +93,7 @@ def _lacking(det: Det, point: Point, budget: float) -> str:
     needed = math.ceil(ENOUGH / (point.per_hour or budget))
     if needed <= det.hours:
         return f"{seen}, far below what was asked for; ask for less, or write enter and leave yourself"
-    return f"{seen}, too few for a promise; calibrate on {needed} h, {math.ceil(needed - det.hours)} h more"
+    return f"{seen}, too few for a promise; calibrate on {needed} h, {needed - int(det.hours + 0.01)} h more"
 
 
 def lines_of(point: Point) -> tuple[str, str]:

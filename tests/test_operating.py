@@ -85,7 +85,7 @@ def test_what_is_refused_and_why() -> None:
 def test_what_comes_from_few_recordings_promises_nothing_for_others() -> None:
     lumped = msgspec.structs.replace(point(0.5, 40), per_hour_low=0.0, per_hour_high=6.0)
     det = msgspec.structs.replace(DET, points=(lumped,))
-    with pytest.raises(ConfigError, match=r"a few recordings give most of the 40 .* 78 min of other material beside"):
+    with pytest.raises(ConfigError, match=r"a few recordings give most of the 40 .* 46 min of other material beside"):
         operating.choose(det, 2.0)
 
 

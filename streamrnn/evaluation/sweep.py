@@ -61,11 +61,17 @@ def thresholds(config: SmoothedConfig, enters: Sequence[float] = COARSE) -> list
     ]
 
 
-def swept(serving: Serving, streams: Sequence[Playable], configs: Sequence[SmoothedConfig]) -> Iterator[Swept]:
+def swept(
+    serving: Serving,
+    streams: Sequence[Playable],
+    configs: Sequence[SmoothedConfig],
+    heard: Callable[[float], object] = lambda seconds: None,
+) -> Iterator[Swept]:
     """What each decoder hears in each stream, stream by stream as they end, with those of one rate and length together.
 
     It is what the engine would say with that decoder: posteriors go through every decoder as they come, and none stay.
-    Raises RecordingError where samples cannot be read.
+    `heard` is told of the seconds of streams heard since it was told last. Raises RecordingError where samples cannot
+    be read.
     """
     folds = [decoders.build(config, serving.recognizer) for config in configs]
     alike: dict[tuple[int, int], list[Playable]] = defaultdict(list)
@@ -73,16 +79,16 @@ def swept(serving: Serving, streams: Sequence[Playable], configs: Sequence[Smoot
         alike[stream.rate, stream.length].append(stream)
     for together in alike.values():
         for start in range(0, len(together), _ROWS):
-            yield from _batch(serving, together[start : start + _ROWS], folds)
+            yield from _batch(serving, together[start : start + _ROWS], folds, heard)
 
 
 def measure(
     serving: Serving,
     streams: Sequence[Composed],
     folders: Sequence[Path] = (),
-    ended: Callable[[Composed], None] = lambda stream: None,
+    heard: Callable[[float], object] = lambda seconds: None,
 ) -> Det:
-    """The DET of a bundle's own decoder over composed streams; `ended` is told of each that has been heard.
+    """The DET of a bundle's own decoder over composed streams; `heard` is told of every part of `to_be_heard` seconds.
 
     A false accept is whatever is heard and hits no word, a confusion too; a miss is a word that nothing hits. How their
     intervals are made stands in `evaluation.intervals`. Raises RecordingError without words, ConfigError for a decoder
@@ -93,12 +99,20 @@ def measure(
         raise ConfigError(f"decoder {config.__struct_config__.tag}: has no enter and leave to sweep")
     if not any(stream.words for stream in streams):
         raise RecordingError("no word of the bundle is in the data; give recordings of its labels too")
-    pilot = streams[: math.ceil(_PILOT * len(streams))]
-    rough = _tally(serving, pilot, thresholds(config), lambda stream: None)
+    rough = _tally(serving, _pilot(streams), thresholds(config), heard)
     configs = thresholds(
         config, _refined([count.total() for count in rough.false], sum(rough.exposure.values()) / 3600)
     )
-    return _det(configs, _tally(serving, streams, configs, ended), distinct_seconds(streams, folders))
+    return _det(configs, _tally(serving, streams, configs, heard), distinct_seconds(streams, folders))
+
+
+def to_be_heard(streams: Sequence[Composed]) -> float:
+    """The seconds of streams that `measure` hears: a share of them twice."""
+    return sum(stream.seconds for stream in (*_pilot(streams), *streams))
+
+
+def _pilot(streams: Sequence[Composed]) -> Sequence[Composed]:
+    return streams[: math.ceil(_PILOT * len(streams))]
 
 
 def _refined(false: Sequence[int], hours: float) -> list[float]:
@@ -120,21 +134,23 @@ class _Tally:
 
 
 def _tally(
-    serving: Serving, streams: Sequence[Composed], configs: Sequence[SmoothedConfig], ended: Callable[[Composed], None]
+    serving: Serving,
+    streams: Sequence[Composed],
+    configs: Sequence[SmoothedConfig],
+    heard: Callable[[float], object],
 ) -> _Tally:
     composed = {stream.path: stream for stream in streams}
     tally = _Tally(defaultdict(float), Counter(), [Counter() for _ in configs], [Counter() for _ in configs])
-    for each in swept(serving, streams, configs):
+    for each in swept(serving, streams, configs, heard):
         stream = composed[each.stream.path]
         for key, seconds in stream.exposure.items():
             tally.exposure[key] += seconds
         tally.said.update(cut.source.key for cut in stream.words)
         words = said_in(stream, serving.recognizer.config)
-        for i, heard in enumerate(each.heard):
-            matching = match(words, [Interval(h.start / h.rate, h.end / h.rate, h.label) for h in heard])
-            tally.false[i].update(stream.source(heard[h].start, heard[h].end).key for h in matching.false)
+        for i, events in enumerate(each.heard):
+            matching = match(words, [Interval(h.start / h.rate, h.end / h.rate, h.label) for h in events])
+            tally.false[i].update(stream.source(events[h].start, events[h].end).key for h in matching.false)
             tally.missed[i].update(stream.words[s].source.key for s in matching.missed)
-        ended(stream)
     return tally
 
 
@@ -164,8 +180,10 @@ def _det(configs: Sequence[SmoothedConfig], tally: _Tally, sources: dict[str, fl
     return Det(said.total(), sum(hours), minutes, sources, tuple(points), decoders.beside_thresholds(configs[0]))
 
 
-def _batch(serving: Serving, streams: Sequence[Playable], folds: Sequence[Decoder]) -> Iterator[Swept]:
-    heard: list[list[list[Heard]]] = [[[] for _ in folds] for _ in streams]
+def _batch(
+    serving: Serving, streams: Sequence[Playable], folds: Sequence[Decoder], heard: Callable[[float], object]
+) -> Iterator[Swept]:
+    events: list[list[list[Heard]]] = [[[] for _ in folds] for _ in streams]
     rate, length = streams[0].rate, streams[0].length
     recognizer: Recognizer = serving.recognizer
     samples = to_source(length, recognizer.rate, rate)
@@ -174,13 +192,14 @@ def _batch(serving: Serving, streams: Sequence[Playable], folds: Sequence[Decode
     def keep(i: int, found: list[decoders.Found]) -> None:
         for each in found:
             if is_real(each, recognizer.hop, samples):
-                heard[each.row][i].append(told(each, recognizer, rate, (0, length))[1])
+                events[each.row][i].append(told(each, recognizer, rate, (0, length))[1])
 
     for said in posteriors_together(serving, streams):
         for i, fold in enumerate(folds):
             found, tracks[i] = fold(said, tracks[i])
             keep(i, found)
+        heard(said.shape[0] * said.shape[1] / recognizer.frame_rate)
     for i, fold in enumerate(folds):
         keep(i, fold.finish(tracks[i]))
-    for stream, each in zip(streams, heard, strict=True):
-        yield Swept(stream, tuple(tuple(events) for events in each))
+    for stream, each in zip(streams, events, strict=True):
+        yield Swept(stream, tuple(tuple(of_one) for of_one in each))
