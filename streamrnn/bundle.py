@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from streamrnn import operating
 from streamrnn.backends import Array, ArrayState, Step
 from streamrnn.config import Role, convert
-from streamrnn.decoders import settle
+from streamrnn.decoders import SmoothedConfig, settle
 from streamrnn.errors import BundleError, ConfigError, did_you_mean
 from streamrnn.operating import UNMEASURED, Det
 from streamrnn.recognizer import Recognizer, encode
@@ -192,6 +193,14 @@ def with_decoder(bundle: Bundle, settings: Mapping[str, Any], where: str) -> Bun
 def with_budget(bundle: Bundle, budget: float) -> Bundle:
     """The bundle with thresholds for a budget of false accepts an hour; 0 leaves it its own. Raises ConfigError."""
     return with_decoder(bundle, {BUDGET: budget} if budget else {}, "--max-false-accepts-per-hour" if budget else "")
+
+
+def promise(bundle: Bundle) -> str:
+    """What a bundle that `with_decoder` has given thresholds for a budget is expected to do; "" without a budget."""
+    decoder = bundle.recognizer.config.decoder
+    if not isinstance(decoder, SmoothedConfig) or not decoder.max_false_accepts_per_hour:
+        return ""
+    return f"budget {operating.told(operating.choose(bundle.det, decoder.max_false_accepts_per_hour))}"
 
 
 def with_own_thresholds(bundle: Bundle) -> Bundle:

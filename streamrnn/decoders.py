@@ -110,15 +110,15 @@ def settle(config: PlugConfig, det: Det) -> PlugConfig:
     """
     if not isinstance(config, SmoothedConfig) or not config.max_false_accepts_per_hour:
         return config
-    point = operating.choose(det, config.max_false_accepts_per_hour)
     now = beside_thresholds(config)
-    for key in sorted({*det.decoder, *now}):
+    for key in sorted({*det.decoder, *now}) if det.points else ():
         before, given = det.decoder.get(key, "nothing"), now.get(key, "nothing")
         if before != given:
             raise ConfigError(
                 f"the bundle's DET was measured with {key} {before} and not {given}; "
                 f"take {key} out, or measure it anew with streamrnn calibrate"
             )
+    point = operating.choose(det, config.max_false_accepts_per_hour)
     return msgspec.structs.replace(config, enter=point.enter, leave=point.leave)
 
 

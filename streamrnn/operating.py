@@ -96,9 +96,10 @@ def _lacking(det: Det, point: Point, budget: float) -> str:
     return f"{seen}, too few for a promise; calibrate on {needed} h, {needed - int(det.hours + 0.01)} h more"
 
 
-def lines_of(point: Point) -> tuple[str, str]:
-    """What a point promises, for people: false accepts, and misses."""
+def told(point: Point) -> str:
+    """A point and what it promises, for people, in one line."""
     return (
-        f"{point.per_hour:.3g} false accepts an hour ({point.per_hour_low:.2g} to {point.per_hour_high:.2g}, 90 %)",
-        f"{point.miss_rate:.1%} of words missed ({point.miss_low:.1%} to {point.miss_high:.1%}, 95 %)",
+        f"enter {point.enter:.4g}, leave {point.leave:.4g}; to be expected are "
+        f"{point.per_hour:.2g} false accepts an hour ({point.per_hour_low:.2g} to {point.per_hour_high:.2g}, 90 %) and "
+        f"{point.miss_rate:.1%} of the words missed ({point.miss_low:.1%} to {point.miss_high:.1%}, 95 %)"
     )

@@ -25,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
     )
     parser.add_argument("--split", default="", metavar="NAME", help="only recordings of this split, such as dev")
+    parser.add_argument(
+        "--max-false-accepts-per-hour",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="a budget that chooses the thresholds",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json and report.html into it")
     parser.add_argument(
@@ -42,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation.report import lines, report
     from streamrnn.evaluation.run import check_labels, choose_split, evaluate
 
-    serving = engine.serving(bundle.read(bundle.locate(arguments.bundle)))
+    read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
+    serving = engine.serving(read)
     data = read_data(arguments.data)
     recordings = choose_split(data.recordings, arguments.split) if arguments.split else list(data.recordings)
     unknown = check_labels(recordings, serving.recognizer.config, arguments.data)
