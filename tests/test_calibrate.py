@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def calibrated(tiny_bundle: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By the command, as a user does it."""
     out = tmp_path_factory.mktemp("calibrated") / "tones.bundle"
-    assert main(["calibrate", str(tiny_bundle), "--data", str(folder), "--hours", "0.5", "--out", str(out)]) == 0
+    assert main(["calibrate", str(tiny_bundle), "--data", str(folder), "--hours", "0.3", "--out", str(out)]) == 0
     return out
 
 
@@ -59,12 +59,12 @@ def thresholds(calibrated: Path, budget: float) -> tuple[float, float]:
 
 def test_the_bundle_carries_what_was_measured(tiny_bundle: Path, calibrated: Path) -> None:
     before, after = bundle.read(tiny_bundle), bundle.read(calibrated)
-    assert after.det.said == 30
-    assert after.det.hours == pytest.approx(0.5)
+    assert after.det.said == 18
+    assert after.det.hours == pytest.approx(0.3)
     assert set(after.det.sources) == {"set"}
     assert (after.recognizer, after.graph) == (before.recognizer, before.graph)
     written = "\n".join(lines(after.det))
-    assert "30 words in 0.5 h, of " in written
+    assert "18 words in 0.3 h, of " in written
     assert set(promises(after.det)) == {f"{each:g}" for each in BUDGETS}
     assert written.count("refused: ") == sum("refused" in each for each in promises(after.det).values())
 
@@ -118,6 +118,12 @@ def test_detect_eval_and_a_program_keep_the_budget_alike(
     assert len(capsys.readouterr().out.splitlines()) == len(heard)
     assert main(["eval", str(calibrated), "--data", str(folder), "--json", BUDGET_FLAG, str(budget)]) == 0
     strict = json.loads(capsys.readouterr().out)
+    hours = ["eval", str(calibrated), "--data", str(folder), "--hours", "0.1", "--json", BUDGET_FLAG, str(budget)]
+    assert main(hours) == 0
+    kept = json.loads(capsys.readouterr().out)["budget"]
+    assert kept["asked"] == budget
+    assert (kept["promised"]["enter"], kept["promised"]["leave"]) == (enter, leave)
+    assert kept["inside"] == (kept["promised"]["per_hour_low"] <= kept["came"] <= kept["promised"]["per_hour_high"])
     assert main(["eval", str(calibrated), "--data", str(folder), "--json"]) == 0
     assert strict["false_accepts_per_hour"] < json.loads(capsys.readouterr().out)["false_accepts_per_hour"]
 
@@ -153,7 +159,7 @@ def test_a_budget_without_evidence_is_refused_before_anything_runs(
     file = folder / "_talk" / "0.wav"
     for served, decoder, why in (
         (tiny_bundle, {BUDGET: 0.5}, "bundles[0].decoder: 0.5 false accepts an hour: the bundle was never measured"),
-        (calibrated, {BUDGET: 0.001}, "bundles[0].decoder: 0.001 false accepts an hour: only 0 heard in 0.5 h"),
+        (calibrated, {BUDGET: 0.001}, "bundles[0].decoder: 0.001 false accepts an hour: only 0 heard in 0.3 h"),
         (calibrated, {BUDGET: 9, "leave": 0.1}, f"bundles[0].decoder: {BUDGET} chooses leave"),
         (calibrated, {BUDGET: 9, "smooth_ms": 7}, "bundles[0].decoder: the bundle's DET was measured with smooth_ms"),
     ):

@@ -111,13 +111,13 @@ class Composed:
 
     @cached_property
     def words(self) -> tuple[Cut, ...]:
-        """The cuts that are words: one for each segment."""
+        """The cuts that are words: one for each segment that the recognizer knows."""
         return tuple(cut for cut in self.cuts if cut.source.label)
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """The words and where they are."""
-        return tuple(self._segment(cut) for cut in self.words)
+        """The words and where they are, and what else is heard where, by its label in the data."""
+        return tuple(self._segment(cut) for cut in self.cuts)
 
     def samples(self) -> Samples:
         """All of it, float32 `(time, 1)`. Raises RecordingError where a recording cannot be read."""
@@ -155,6 +155,8 @@ class Composed:
         return dict(seconds)
 
     def _segment(self, cut: Cut) -> Segment:
+        if not cut.source.label:
+            return Segment(cut.start, cut.end, cut.source.name)
         ratio = self.rate / cut.source.recording.rate
         first, last = (round((edge - cut.first) * ratio) for edge in cut.source.word)
         start = min(cut.start + first, cut.end - 1)

@@ -43,8 +43,14 @@ def check_channels(serving: Serving, recording: Playable) -> None:
         )
 
 
-def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callable[[Play], None]) -> list[list[Event]]:
-    """The events of each recording, in the order of `plays`; `ended` is told of each as it ends.
+def play(
+    serving: Serving,
+    plays: Sequence[Play],
+    chunk_s: float,
+    ended: Callable[[Play], None],
+    heard_s: Callable[[float], object] = lambda seconds: None,
+) -> list[list[Event]]:
+    """The events of each recording, in the order of `plays`; `ended` is told of each as it ends, `heard_s` of seconds.
 
     They are those of a live stream, whatever `chunk_s` is. Raises RecordingError where samples cannot be read.
     """
@@ -70,6 +76,7 @@ def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callabl
             else:
                 engine.push(str(place), start, samples)
                 active[place] = start + len(samples), chunks
+                heard_s(len(samples) / plays[place].recording.rate)
         for event in engine.run():
             heard[int(event.stream)].append(event)
 

@@ -76,8 +76,9 @@ def evaluate(
     *,
     chunk_s: float = BLOCK_S,
     ended: Callable[[Playable], None] = lambda recording: None,
+    heard_s: Callable[[float], object] = lambda seconds: None,
 ) -> Result:
-    """Play every recording through the engine and judge it; `ended` is told of each that is done.
+    """Play every recording through the engine and judge it; `ended` is told of each, `heard_s` of seconds of them.
 
     Raises RecordingError where samples cannot be read or do not fit the bundle.
     """
@@ -91,7 +92,7 @@ def evaluate(
     plays = [
         Play(recording, round(margin_s * recording.rate) if is_clip(recording, config) else 0) for recording in by_event
     ]
-    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording))
+    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s)
     judged = [_stream(each, events, config) for each, events in zip(plays, heard, strict=True)]
     frames = []
     for recording in by_sample:

@@ -34,7 +34,8 @@ _QUIETEST = 1e-3  # -60 dB of full scale: what is quieter is not made louder tha
 class Source:
     """Samples `[start, end)` of a recording, as one trial: a word with what is around it, or a minute of a negative.
 
-    `word` are the samples of its `label`, `(0, 0)` and "" for a negative; `key` counts the sources of a stock.
+    `word` are the samples of its `label`, `(0, 0)` and "" for a negative, whose label in the data is its `name`; `key`
+    counts the sources of a stock.
     """
 
     key: int
@@ -43,6 +44,7 @@ class Source:
     end: int
     label: str
     word: tuple[int, int]
+    name: str
 
     @property
     def seconds(self) -> float:
@@ -161,14 +163,15 @@ def _words(recording: Recording, config: RecognizerConfig, key: int) -> list[Sou
         after = segments[i + 1].start if i + 1 < len(segments) else recording.length
         start = max(min(before, each.start), each.start - around)
         end = min(max(after, each.end), each.end + around)
-        found.append(Source(key + len(found), recording, start, end, each.label, (each.start, each.end)))
+        found.append(Source(key + len(found), recording, start, end, each.label, (each.start, each.end), each.label))
     return found
 
 
 def _negatives(recording: Recording, key: int) -> list[Source]:
     count = max(1, round(recording.seconds / _BLOCK_S))
     edges = [recording.length * i // count for i in range(count + 1)]
-    return [Source(key + i, recording, edges[i], edges[i + 1], "", (0, 0)) for i in range(count)]
+    name = next((segment.label for segment in recording.segments), "_")
+    return [Source(key + i, recording, edges[i], edges[i + 1], "", (0, 0), name) for i in range(count)]
 
 
 def _loudness(samples: Samples, rate: int) -> float:
