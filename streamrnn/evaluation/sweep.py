@@ -116,11 +116,11 @@ def _pilot(streams: Sequence[Composed]) -> Sequence[Composed]:
 
 
 def _refined(false: Sequence[int], hours: float) -> list[float]:
-    """Of the coarse thresholds each second, and finer ones between many false accepts and none."""
+    """Some of the coarse thresholds, fewer where nobody would want to be, and finer ones between many and none."""
     many = max((i for i, count in enumerate(false) if count > _MANY_PER_HOUR * hours), default=0)
     # One further: what a share of the streams shows none of, all of them may show.
     none = min(next((i for i, count in enumerate(false) if not count), len(COARSE)) + 1, len(COARSE) - 1)
-    return sorted({*COARSE[::2], COARSE[-1], *_spaced(COARSE[many], COARSE[none], _FINE)})
+    return sorted({*COARSE[:many:4], *COARSE[many::2], COARSE[-1], *_spaced(COARSE[many], COARSE[none], _FINE)})
 
 
 @dataclass(frozen=True, slots=True)
