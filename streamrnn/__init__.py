@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(name: str | Path, backend: str = "onnx") -> Detector:
-    """The detector of a bundle: its path, or the name of one that is shipped. Raises BundleError."""
+def load(name: str | Path, backend: str = "onnx", max_false_accepts_per_hour: float = 0.0) -> Detector:
+    """The detector of a bundle: its path, or the name of one that is shipped.
+
+    `max_false_accepts_per_hour` above 0 is a budget that chooses the decoder's thresholds. Raises BundleError, and
+    ConfigError where the bundle has no evidence for the budget.
+    """
     # Imported here, so that `import streamrnn` costs nothing.
     from streamrnn.detector import load as load_detector
 
-    return load_detector(name, backend)
+    return load_detector(name, backend, max_false_accepts_per_hour)

@@ -7,9 +7,10 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -17,12 +18,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from streamrnn import operating
 from streamrnn.backends import Array, ArrayState, Step
-from streamrnn.config import convert
+from streamrnn.config import Role, convert
+from streamrnn.decoders import SmoothedConfig, settle
 from streamrnn.errors import BundleError, ConfigError, did_you_mean
+from streamrnn.operating import UNMEASURED, Det
 from streamrnn.recognizer import Recognizer, encode
+from streamrnn.registry import PlugConfig
 
-SCHEMA = 1
+SCHEMA = 2
 BACKENDS = ("onnx", "torch")
 # Posteriors of the golden audio on another processor may differ in the last bits of every step, not by more than this.
 GOLDEN_TOLERANCE = 1e-3
@@ -34,6 +39,9 @@ _MEMBERS = (
     "golden.safetensors",
     "passport.json",
 )
+# What the second schema added: a bundle of the first was never measured.
+_SINCE_2 = ("det.json",)
+BUDGET = "max_false_accepts_per_hour"  # the setting of a decoder
 _LARGEST_MEMBER = 256 * 2**20
 _SHIPPED = Path(__file__).parent / "bundles"
 
@@ -58,6 +66,7 @@ class Bundle:
     graph: bytes
     golden: Golden
     passport: dict[str, Any]
+    det: Det
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Contents:
     graph: bytes
     golden: Golden
     passport: dict[str, Any]
+    det: Det = UNMEASURED
 
 
 def write(path: Path, contents: Contents) -> Bundle:
@@ -82,6 +92,7 @@ def write(path: Path, contents: Contents) -> Bundle:
         "graph.onnx": contents.graph,
         "golden.safetensors": save_tensors(_contiguous(golden)),
         "passport.json": json.dumps(contents.passport, indent=1, sort_keys=True).encode(),
+        "det.json": msgspec.json.format(msgspec.json.encode(contents.det), indent=1),
     }
     table = {"schema": SCHEMA, "members": {name: _sha(data) for name, data in members.items()}}
     members = {"bundle.json": json.dumps(table, indent=1, sort_keys=True).encode(), **members}
@@ -118,6 +129,7 @@ def read(path: Path) -> Bundle:
             graph=members["graph.onnx"],
             golden=Golden(golden["samples"], golden["posteriors"]),
             passport=json.loads(members["passport.json"]),
+            det=msgspec.json.decode(members["det.json"], type=Det) if "det.json" in members else UNMEASURED,
         )
     except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError) as error:
         raise BundleError(f"{path}: its contents do not fit this version: {error}; train it again") from None
@@ -131,7 +143,8 @@ def _verified_members(path: Path) -> tuple[str, dict[str, bytes]]:
             schema = table["schema"]
             if not isinstance(schema, int) or schema > SCHEMA:
                 raise BundleError(f"{path}: schema {schema} is newer than {SCHEMA}; upgrade streamrnn")
-            members = {name: _member(archive, name) for name in _MEMBERS}
+            names = _MEMBERS if schema < 2 else (*_MEMBERS, *_SINCE_2)
+            members = {name: _member(archive, name) for name in names}
             wrong = [name for name, data in members.items() if _sha(data) != table["members"].get(name)]
     except BundleError:
         raise
@@ -152,6 +165,55 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > _LARGEST_MEMBER:
         raise ValueError(f"{name} is larger than {_LARGEST_MEMBER} bytes")
     return archive.read(name)
+
+
+def with_decoder(bundle: Bundle, settings: Mapping[str, Any], where: str) -> Bundle:
+    """The bundle with settings of its decoder replaced and thresholds that keep its budget, if it then has one.
+
+    This is the one place where a budget becomes thresholds. Thresholds among the settings take the place of the
+    bundle's own budget; both at once, unknown settings and a budget without evidence raise ConfigError, naming `where`.
+    """
+    kept = msgspec.to_builtins(bundle.recognizer.config.decoder)
+    thresholds = [key for key in ("enter", "leave") if key in settings]
+    if thresholds and settings.get(BUDGET):
+        raise ConfigError(f"{where}: {BUDGET} chooses {thresholds[0]}; give one of the two")
+    if settings.get("kind", kept["kind"]) != kept["kind"]:
+        kept = {}  # settings of one kind of decoder mean nothing to another
+    elif thresholds and BUDGET in kept:
+        kept[BUDGET] = 0.0
+    decoder = convert({**kept, **settings}, Annotated[PlugConfig, Role("decoder")], where)
+    try:
+        decoder = settle(decoder, bundle.det)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}" if where else f"{bundle.path}: {error}") from None
+    config = msgspec.structs.replace(bundle.recognizer.config, decoder=decoder)
+    return replace(bundle, recognizer=msgspec.structs.replace(bundle.recognizer, config=config))
+
+
+def with_budget(bundle: Bundle, budget: float) -> Bundle:
+    """The bundle with thresholds for a budget of false accepts an hour; 0 leaves it its own. Raises ConfigError."""
+    return with_decoder(bundle, {BUDGET: budget} if budget else {}, "--max-false-accepts-per-hour" if budget else "")
+
+
+def promise(bundle: Bundle) -> str:
+    """What a bundle that `with_decoder` has given thresholds for a budget is expected to do; "" without a budget."""
+    decoder = bundle.recognizer.config.decoder
+    if not isinstance(decoder, SmoothedConfig) or not decoder.max_false_accepts_per_hour:
+        return ""
+    return f"budget {operating.told(operating.choose(bundle.det, decoder.max_false_accepts_per_hour))}"
+
+
+def with_own_thresholds(bundle: Bundle) -> Bundle:
+    """The bundle with the thresholds that its decoder was written with, whatever budget it has: to be measured with."""
+    settings = msgspec.to_builtins(bundle.recognizer.config.decoder)
+    return with_decoder(bundle, {BUDGET: 0.0}, "") if settings.get(BUDGET) else bundle
+
+
+def measured(bundle: Bundle, det: Det) -> Contents:
+    """The contents of a bundle with another DET, to be written."""
+    return Contents(
+        bundle.recognizer, bundle.initial, bundle.weights, bundle.graph, bundle.golden, bundle.passport, det
+    )
 
 
 def open_step(bundle: Bundle, backend: str) -> Step:

@@ -15,6 +15,7 @@ COMMANDS = {
     "record": "microphone -> labelled recordings",
     "train": "recordings -> bundle",
     "crossval": "train and judge once for each speaker, subject or record left out",
+    "calibrate": "what each threshold costs, for a budget of false accepts an hour",
     "eval": "how well a bundle recognises labelled recordings",
     "detect": "events of recordings",
     "serve": "the daemon",

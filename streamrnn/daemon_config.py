@@ -15,7 +15,8 @@ from streamrnn.registry import PlugConfig
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A bundle to serve: a file, or a shipped one by name.
 
-    `name` is another name for the wire; `decoder` holds settings that replace the bundle's own.
+    `name` is another name for the wire; `decoder` holds settings that replace the bundle's own, or
+    a budget, `max_false_accepts_per_hour`, that chooses its thresholds by what the bundle was calibrated on.
     """
 
     path: str

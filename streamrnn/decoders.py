@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from streamrnn import registry
+from streamrnn import operating, registry
 from streamrnn.errors import ConfigError
+from streamrnn.operating import Det
 from streamrnn.recognizer import BACKGROUND, Count, NotNegative, Recognizer
 from streamrnn.registry import PlugConfig, register
 
 Track = dict[str, NDArray[Any]]
 Score = Annotated[float, Meta(gt=0, le=1)]
+_THRESHOLDS = ("enter", "leave", "max_false_accepts_per_hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,18 @@ def build(config: PlugConfig, recognizer: Recognizer) -> Decoder:
     return decoder
 
 
-class _SmoothedConfig(PlugConfig, frozen=True):
-    """Scores are posteriors averaged over `smooth_ms`; a label enters at one threshold and leaves at a lower one."""
+class SmoothedConfig(PlugConfig, frozen=True):
+    """Scores are posteriors averaged over `smooth_ms`; a label enters at one threshold and leaves at a lower one.
+
+    `max_false_accepts_per_hour` above 0 is a budget: `enter` and `leave` are then chosen from what the bundle's DET
+    says of each threshold (`settle`), with the same `leave / enter`.
+    """
 
     smooth_ms: NotNegative = 100.0
     enter: Score = 0.5
     leave: Score = 0.3
     min_frames: Count = 1
+    max_false_accepts_per_hour: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.leave > self.enter:
@@ -72,14 +80,14 @@ class _SmoothedConfig(PlugConfig, frozen=True):
 
 
 @register("decoder", "streamrnn.decoders:Hysteresis")
-class HysteresisConfig(_SmoothedConfig, frozen=True, tag="hysteresis"):
+class HysteresisConfig(SmoothedConfig, frozen=True, tag="hysteresis"):
     """A detection once a label's score has been at `enter` for `min_frames`; then all is mute for `refractory_ms`."""
 
     refractory_ms: NotNegative = 300.0
 
 
 @register("decoder", "streamrnn.decoders:Endpoint")
-class EndpointConfig(_SmoothedConfig, frozen=True, tag="endpoint"):
+class EndpointConfig(SmoothedConfig, frozen=True, tag="endpoint"):
     """A detection when the word is over: the label that had most of the posterior while any was heard.
 
     A word opens at `enter`. It is over when its label's score falls below `leave`, or after `longest_ms`. Words begin
@@ -91,14 +99,39 @@ class EndpointConfig(_SmoothedConfig, frozen=True, tag="endpoint"):
 
 
 @register("decoder", "streamrnn.decoders:Segments")
-class SegmentsConfig(_SmoothedConfig, frozen=True, tag="segments"):
+class SegmentsConfig(SmoothedConfig, frozen=True, tag="segments"):
     """A segment for each run of a label, from `enter` until its score falls below `leave`."""
+
+
+def settle(config: PlugConfig, det: Det) -> PlugConfig:
+    """A decoder's config with thresholds that keep its budget, the same if it has none. Raises ConfigError.
+
+    It is refused where the DET was measured with a decoder of other settings, or is no evidence for the budget.
+    """
+    if not isinstance(config, SmoothedConfig) or not config.max_false_accepts_per_hour:
+        return config
+    now = beside_thresholds(config)
+    for key in sorted({*det.decoder, *now}) if det.points else ():
+        before, given = det.decoder.get(key, "nothing"), now.get(key, "nothing")
+        if before != given:
+            raise ConfigError(
+                f"the bundle's DET was measured with {key} {before} and not {given}; "
+                f"take {key} out, or measure it anew with streamrnn calibrate"
+            )
+    point = operating.choose(det, config.max_false_accepts_per_hour)
+    return msgspec.structs.replace(config, enter=point.enter, leave=point.leave)
+
+
+def beside_thresholds(config: SmoothedConfig) -> dict[str, Any]:
+    """What a DET depends on beside the thresholds: the kind and all other settings."""
+    settings: dict[str, Any] = msgspec.to_builtins(config)
+    return {key: value for key, value in settings.items() if key not in _THRESHOLDS}
 
 
 class _Smoothed:
     """What the folds share: running means of the posteriors, the count of frames, and rows in which nothing happens."""
 
-    def __init__(self, config: _SmoothedConfig, recognizer: Recognizer) -> None:
+    def __init__(self, config: SmoothedConfig, recognizer: Recognizer) -> None:
         self.enter, self.leave, self.min_frames = config.enter, config.leave, config.min_frames
         self.window = max(1, recognizer.frames(config.smooth_ms))
         self.delay = self.window + config.min_frames
@@ -144,12 +177,11 @@ class _Smoothed:
         rose, run = track["rose"][row], track["run"][row]
         first = int(track["frame"][row])
         over, at_enter = scores >= self.leave, scores >= self.enter
-        # Frames in which every label is low, and was, change nothing.
         eventful: NDArray[np.bool_] = np.any(over, axis=1)
-        for i in range(len(scores)):
-            if not eventful[i] and (rose < 0).all():
-                continue
-            frame = first + i
+        # Frames in which every label is low, and was, change nothing.
+        was = np.concatenate([[bool((rose >= 0).any())], eventful[:-1]])
+        for i in np.flatnonzero(eventful | was):
+            frame = first + int(i)
             rose[over[i] & (rose < 0)] = frame
             run[:] = np.where(at_enter[i], run + 1, 0)
             self._frame(row, frame, scores[i], track, found)

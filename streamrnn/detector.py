@@ -17,11 +17,15 @@ from streamrnn.events import Event
 _PIECE = 2**18
 
 
-def load(name: str | Path, backend: str = "onnx") -> Detector:
-    """The detector of a bundle: its path, or the name of one that is shipped. Raises BundleError."""
-    from streamrnn.bundle import locate, read
+def load(name: str | Path, backend: str = "onnx", max_false_accepts_per_hour: float = 0.0) -> Detector:
+    """The detector of a bundle: its path, or the name of one that is shipped.
 
-    return Detector(serving(read(locate(str(name))), backend))
+    `max_false_accepts_per_hour` above 0 is a budget that chooses the decoder's thresholds. Raises BundleError, and
+    ConfigError where the bundle has no evidence for the budget.
+    """
+    from streamrnn.bundle import locate, read, with_budget
+
+    return Detector(serving(with_budget(read(locate(str(name))), max_false_accepts_per_hour), backend))
 
 
 class Detector:

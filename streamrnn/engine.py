@@ -33,9 +33,13 @@ __all__ = ["Engine", "Serving", "serving"]
 
 
 def serving(bundle: Bundle, backend: str = "onnx") -> Serving:
-    """A bundle ready to serve on a backend. Raises BundleError or ConfigError if it cannot be."""
-    from streamrnn.bundle import open_step
+    """A bundle ready to serve on a backend, with thresholds that keep its decoder's budget if it has one.
 
+    Raises BundleError or ConfigError if it cannot be.
+    """
+    from streamrnn.bundle import open_step, with_decoder
+
+    bundle = with_decoder(bundle, {}, "")
     recognizer = bundle.recognizer
     return Serving(
         name=recognizer.name,

@@ -17,7 +17,8 @@ bundles:
   - path: digits            # a file, or the name of a bundle that is shipped
     # name: digits          # another name on the wire
     # backend: onnx         # or torch, the slow reference
-    # decoder: {enter: 0.6} # settings that replace the bundle's own
+    # decoder: {enter: 0.6} # settings that replace the bundle's own, or a budget instead of thresholds:
+    # decoder: {max_false_accepts_per_hour: 0.5}
 sources:                    # each stream has a name of a-z 0-9 _ . -
   - kind: microphone
     device: ""              # (part of) a name from `streamrnn devices`; "" is the system's choice

@@ -30,6 +30,30 @@ class Serving:
     decoder: Decoder
 
 
+def ending(serving: Serving) -> int:
+    """Frames of zeros, after a last hop that is filled up, that bring out what network and decoder hold back."""
+    recognizer = serving.recognizer
+    return -(-recognizer.delay // recognizer.hop) + serving.decoder.delay
+
+
+def is_real(found: Found, hop: int, samples: int) -> bool:
+    """A segment that begins in the zeros behind the last sample is made of them; a detection there is a late word."""
+    return found.kind != "segment" or found.start * hop < samples
+
+
+def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]) -> tuple[int, Heard]:
+    """What was found in the samples of a stretch `(start, end)` of `rate` Hz: at which it was decided, and what."""
+    first, last = stretch
+
+    def source(frame: int) -> int:
+        return min(first + to_source(int(frame) * recognizer.hop, rate, recognizer.rate), last)
+
+    end = source(found.end)
+    start = min(source(found.start), end - 1)
+    label = recognizer.columns[found.column]
+    return source(found.frame + 1), Heard(label, start, end, rate, rounded(found.score))
+
+
 class Pool:
     """One bundle with the memory of every stream attached to it, and those of them that wait, the longest first."""
 
@@ -44,8 +68,7 @@ class Pool:
         self._rows_a_call = rows_a_call
         recognizer = serving.recognizer
         self._hops_a_round = max(1, int(round_s * recognizer.frame_rate))
-        # Frames of zeros that bring out what network and decoder hold back.
-        self._ending = -(-recognizer.delay // recognizer.hop) + serving.decoder.delay
+        self._ending = ending(serving)
 
     def attach(self, session: Session, reader: Reader) -> Listener:
         """Give a stream a row of its own."""
@@ -160,31 +183,21 @@ class Pool:
         return "warm"
 
     def _real(self, listener: Listener, reading: Reading, found: Found) -> bool:
-        """A segment that begins in the zeros behind the end is made of them; a detection there is a late word."""
-        samples = reading.stretch.tape(listener.reader).end
-        return found.kind != "segment" or found.start * listener.hop < samples
+        return is_real(found, listener.hop, reading.stretch.tape(listener.reader).end)
 
     def _heard(self, listener: Listener, reading: Reading, found: Found) -> Event:
         session, stretch = listener.session, reading.stretch
-        recognizer = self.serving.recognizer
-
-        def source(frame: int) -> int:
-            place = to_source(int(frame) * recognizer.hop, session.rate, recognizer.rate)
-            return min(stretch.start + place, stretch.end)
-
-        end = source(found.end)
-        start = min(source(found.start), end - 1)
-        label = recognizer.columns[found.column]
+        sample, body = told(found, self.serving.recognizer, session.rate, (stretch.start, stretch.end))
         return Event(
             kind=found.kind,
             stream=session.stream,
             bundle=self._ref,
             epoch=stretch.epoch,
-            sample=source(found.frame + 1),
+            sample=sample,
             rate=session.rate,
             readiness=self._readiness(int(found.frame) + 1),
-            id=event_id(session.stream, self.serving.sha, stretch.epoch, label, start),
-            body=Heard(label, start, end, session.rate, rounded(found.score)),
+            id=event_id(session.stream, self.serving.sha, stretch.epoch, body.label, body.start),
+            body=body,
         )
 
     def _lost(self, listener: Listener, told: Told, frames: int) -> Event:

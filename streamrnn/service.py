@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Annotated
 
 import msgspec
 import zmq
@@ -14,14 +13,12 @@ import zmq
 from streamrnn import bundle, sinks, sources
 from streamrnn.bundle import Bundle
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
-from streamrnn.config import Role, convert
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving, serving
 from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
 from streamrnn.events import BundleRef
 from streamrnn.intake import Closed, Entry, Inlet, Intake
 from streamrnn.publisher import Publisher
-from streamrnn.registry import PlugConfig
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
 from streamrnn.wire import NOBODY, Status
@@ -56,6 +53,7 @@ class Service:
         self.config = config
         self.sinks: list[Sink] = list(more_sinks)
         self.summary = Summary()
+        self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
@@ -82,8 +80,11 @@ class Service:
 
     def describe(self) -> Iterator[str]:
         """What runs where, line by line, for people."""
-        for each in self.config.bundles:
-            yield f"bundle {each.path}: golden answer proved on {each.backend}"
+        for each, (there, backend) in zip(self.config.bundles, self._bundles, strict=True):
+            yield f"bundle {each.path}: golden answer proved on {backend}"
+            promise = bundle.promise(there)
+            if promise:
+                yield f"bundle {each.path}: {promise}"
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks:
@@ -127,7 +128,8 @@ class Service:
 
     def _open_all(self) -> list[Serving]:
         limits = self.config.engine
-        servings = [_serve(each) for each in _bundles(self.config)]
+        self._bundles = _bundles(self.config)
+        servings = [_serve(each) for each in self._bundles]
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
@@ -250,17 +252,10 @@ def _bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
     """Each bundle, with the name and decoder of the config, and its backend. Raises BundleError or ConfigError."""
     bundles: list[tuple[Bundle, str]] = []
     for i, each in enumerate(config.bundles):
-        there = bundle.read(bundle.locate(each.path))
+        there = bundle.with_decoder(bundle.read(bundle.locate(each.path)), each.decoder, f"bundles[{i}].decoder")
         changed = there.recognizer.config
         if each.name:
             changed = msgspec.structs.replace(changed, name=each.name)
-        if each.decoder:
-            kept = msgspec.to_builtins(changed.decoder)
-            # Settings of one kind of decoder mean nothing to another.
-            kept = kept if each.decoder.get("kind", kept["kind"]) == kept["kind"] else {}
-            role = Annotated[PlugConfig, Role("decoder")]
-            decoder = convert({**kept, **each.decoder}, role, f"bundles[{i}].decoder")
-            changed = msgspec.structs.replace(changed, decoder=decoder)
         recognizer = msgspec.structs.replace(there.recognizer, config=changed)
         if recognizer.name in [before.recognizer.name for before, _ in bundles]:
             raise ConfigError(f"bundles[{i}]: another is named {recognizer.name!r} already; add `name:`")

@@ -91,6 +91,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Two speakers, so that one can be left out.
     rows = [f"{label}/{clip}.wav,{label},{('ann', 'bob')[clip % 2]}" for label in ("yes", "no") for clip in range(3)]
     (folder / "recordings" / "manifest.csv").write_text("\n".join(["path,label,speaker", *rows, ""]))
+    (folder / "talk" / "_talk").mkdir(parents=True)
+    for clip in range(4):
+        glide = chirp(500.0 + 100 * clip, 900.0, 5.0, 8000) + noise(5.0, 8000, random, 0.01)
+        soundfile.write(folder / "talk" / "_talk" / f"{clip}.wav", glide, 8000)
     talk, rate = soundfile.read(DEMO, dtype="float32", frames=4 * soundfile.info(DEMO).samplerate)
     soundfile.write(folder / "talk.wav", talk, rate)
     take = np.concatenate([np.concatenate([noise(0.8, 16000, random, 0.001), chirp(400, 900, 0.4, 16000)])] * 5)

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.testing import check_decoder, check_step
 
     read = bundle.read(bundle.locate(arguments.bundle))
-    serving = engine.serving(read, arguments.backend)
+    # The law holds at any threshold: a budget without evidence must not be in the way.
+    serving = engine.serving(bundle.with_own_thresholds(read), arguments.backend)
     recognizer = serving.recognizer
     checks: list[tuple[str, Callable[[], None]]] = [
         ("golden audio gives the posteriors of the training machine", lambda: bundle.prove(read, serving.step)),

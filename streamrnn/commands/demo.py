@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", default="digits", help="a bundle, or the name of a shipped one; default %(default)s"
     )
+    parser.add_argument(
+        "--max-false-accepts-per-hour",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="a budget that chooses the thresholds",
+    )
     parser.add_argument("--pace", choices=("realtime", "fastest"), help="default: realtime for the bundled recording")
 
 
@@ -44,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pace:
         pace = arguments.pace
     kept = _Kept()
-    service = Service(_config(arguments.bundle, files, pace), [kept])
+    service = Service(_config(arguments.bundle, arguments.max_false_accepts_per_hour, files, pace), [kept])
     with heed_signals(service.stop):
         service.startup()
         endpoint = service.sinks[-1].place
@@ -92,14 +99,14 @@ class _Kept(Sink):
         return ""
 
 
-def _config(bundle: str, files: list[Path], pace: Literal["realtime", "fastest"]) -> DaemonConfig:
+def _config(bundle: str, budget: float, files: list[Path], pace: Literal["realtime", "fastest"]) -> DaemonConfig:
     """A daemon that plays the files, publishes on a free port, and waits for its listener."""
     from streamrnn.daemon_config import BundleConfig, DaemonConfig
     from streamrnn.sinks.zeromq import ZeromqConfig
     from streamrnn.sources.wav import WavConfig
 
     return DaemonConfig(
-        bundles=(BundleConfig(path=bundle),),
+        bundles=(BundleConfig(path=bundle, decoder={"max_false_accepts_per_hour": budget} if budget else {}),),
         sources=tuple(
             WavConfig(path=str(path), stream=stream, pace=pace)
             for path, stream in zip(files, _names(files), strict=True)

@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle", metavar="BUNDLE", help="a bundle file, or the name of a bundle that comes along: digits"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="WAV, FLAC, OGG, NPZ (x, fs) or CSV")
+    parser.add_argument(
+        "--max-false-accepts-per-hour",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="a budget that chooses the thresholds",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines, one an event")
 
 
@@ -45,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation.playing import check_channels
     from streamrnn.evaluation.recordings import read_recording
 
-    serving = engine.serving(bundle.read(bundle.locate(arguments.bundle)))
+    read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
+    serving = engine.serving(read)
     recordings = [read_recording(path) for path in arguments.files]
     for recording in recordings:
         check_channels(serving, recording)

@@ -2,10 +2,12 @@
 
   streamrnn eval digits --data recordings/ --split dev
   streamrnn eval digits.bundle --data recordings/ --json --report report/
+  streamrnn eval words.bundle --data recordings/ --data talk/ --hours 8 --max-false-accepts-per-hour 0.5
 
 A short recording of one word is a clip: it is right when it gives exactly one detection, of the right label, played
 with half a second of silence before and after. In longer recordings words are matched one to one with what was
-detected. Values stand with their 95 % interval.
+detected. Values stand with their 95 % interval. With --hours one stream of so many is composed of the recordings, words
+among negatives, whose labels begin with '_', and judged hour by hour.
 """
 
 from __future__ import annotations
@@ -13,7 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamrnn.engine import Serving
+    from streamrnn.evaluation.composing import Composed
+    from streamrnn.evaluation.recordings import Recording
+
+_BAR = "{percentage:3.0f} % {bar} {remaining} left"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
     )
     parser.add_argument("--split", default="", metavar="NAME", help="only recordings of this split, such as dev")
+    parser.add_argument(
+        "--max-false-accepts-per-hour",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="a budget that chooses the thresholds",
+    )
+    parser.add_argument("--hours", type=_positive, metavar="H", help="judge a stream of H hours composed of the data")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json and report.html into it")
     parser.add_argument(
@@ -37,27 +57,53 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
+    from streamrnn.evaluation import hours
+    from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.playing import BLOCK_S
-    from streamrnn.evaluation.recordings import read_data
+    from streamrnn.evaluation.recordings import Playable, read_data
     from streamrnn.evaluation.report import lines, report
     from streamrnn.evaluation.run import check_labels, choose_split, evaluate
 
-    serving = engine.serving(bundle.read(bundle.locate(arguments.bundle)))
+    read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
+    serving = engine.serving(read)
     data = read_data(arguments.data)
     recordings = choose_split(data.recordings, arguments.split) if arguments.split else list(data.recordings)
     unknown = check_labels(recordings, serving.recognizer.config, arguments.data)
     if unknown:
         names = ", ".join(unknown)
         print(f"streamrnn eval: {names}: unknown to the bundle, must not be detected as anything", file=sys.stderr)
+    composed = _composed(arguments, in_split(data.recordings, arguments.split), serving) if arguments.hours else []
+    judged: list[Playable] = [*composed] or [*recordings]
     chunk_s = arguments.chunk_ms / 1000 if arguments.chunk_ms else BLOCK_S
     # The bar is for terminals: None leaves it out elsewhere.
-    with tqdm(total=len(recordings), unit="recording", leave=False, disable=None) as bar:
-        result = evaluate(serving, recordings, chunk_s=chunk_s, ended=lambda recording: bar.update())
+    with tqdm(total=sum(each.seconds for each in judged), leave=False, disable=None, bar_format=_BAR) as bar:
+
+        def ended(each: Playable) -> None:
+            if each.labelled == "samples":  # of the others every second is told
+                bar.update(each.seconds)
+
+        result = evaluate(serving, judged, chunk_s=chunk_s, ended=ended, heard_s=bar.update)
     document = report(result, serving, arguments.split, data.left_out)
+    written = lines(document)
+    if composed:
+        document |= hours.judged(result.streams[0], composed[0], arguments.data) | hours.kept(result.streams[0], read)
+        written += hours.lines(document)
     if arguments.report:
         _write(arguments.report, document)
-    print(json.dumps(document, indent=1) if arguments.json else "\n".join(lines(document)))
+    print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))
     return 0
+
+
+def _composed(arguments: argparse.Namespace, recordings: Sequence[Recording], serving: Serving) -> list[Composed]:
+    """One stream of all the hours, so that what drifts can be seen to."""
+    from streamrnn.errors import ConfigError
+    from streamrnn.evaluation.composing import Recipe, compose
+    from streamrnn.evaluation.stock import gather
+
+    if arguments.seed < 0:
+        raise ConfigError(f"--seed {arguments.seed}: at least 0")
+    stock = gather(recordings, serving.recognizer.config)
+    return compose(stock, Recipe(), 3600 * arguments.hours, 1, arguments.seed, split=arguments.split)
 
 
 def _write(folder: Path, document: dict[str, object]) -> None:
@@ -78,5 +124,5 @@ def _positive(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: give milliseconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0")
     return value

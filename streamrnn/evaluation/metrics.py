@@ -32,22 +32,29 @@ def share(count: int, of: int) -> Estimate:
     """A share of `of` independent trials, with Wilson's interval (1927). Raises ValueError for no trial."""
     if not 0 <= count <= of or of == 0:
         raise ValueError(f"{count} of {of} is no share")
-    p, n = count / of, float(of)
+    return Estimate(count / of, *wilson(count / of, of), count, float(of))
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """Wilson's interval, of 95 %, of a share `p` of `n` trials."""
     middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
     # Rounding must not push the interval off the value at 0 and 1.
-    return Estimate(p, max(0.0, min(middle - reach, p)), min(1.0, max(middle + reach, p)), count, n)
+    return max(0.0, min(middle - reach, p)), min(1.0, max(middle + reach, p))
 
 
-def rate_per_hour(count: int, hours: float) -> Estimate:
-    """Events an hour, with the interval of a Poisson count in Byar's approximation. Raises ValueError for no time."""
+def rate_per_hour(count: int, hours: float, z: float = _Z) -> Estimate:
+    """Events an hour, with the interval of a Poisson count in Byar's approximation. Raises ValueError for no time.
+
+    `z` of a normal distribution says how wide: 1.959964 for 95 %, 1.644854 for 90 %.
+    """
     if count < 0 or not hours > 0:
         raise ValueError(f"{count} in {hours} h is no rate")
     low = 0.0
     if count:
-        low = count * max(0.0, 1 - 1 / (9 * count) - _Z / (3 * math.sqrt(count))) ** 3
+        low = count * max(0.0, 1 - 1 / (9 * count) - z / (3 * math.sqrt(count))) ** 3
     above = count + 1
-    high = above * (1 - 1 / (9 * above) + _Z / (3 * math.sqrt(above))) ** 3
+    high = above * (1 - 1 / (9 * above) + z / (3 * math.sqrt(above))) ** 3
     return Estimate(count / hours, low / hours, high / hours, count, hours)
 
 

@@ -12,8 +12,9 @@ from streamrnn.backends import Array
 from streamrnn.chunk import Samples
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import Recording
+from streamrnn.evaluation.recordings import Playable
 from streamrnn.events import Event
+from streamrnn.pool import ending
 from streamrnn.resampling import open_resampler
 from streamrnn.sessions import mixed
 
@@ -29,11 +30,11 @@ _SMALLEST_READ = 1 << 16
 class Play:
     """A recording that is to be played, with `margin` samples of silence before and after it."""
 
-    recording: Recording
+    recording: Playable
     margin: int
 
 
-def check_channels(serving: Serving, recording: Recording) -> None:
+def check_channels(serving: Serving, recording: Playable) -> None:
     """Raises RecordingError if a recording has not the channels that a bundle takes; one channel is the mean of any."""
     wanted = serving.recognizer.channels
     if wanted not in (1, recording.channels):
@@ -42,8 +43,14 @@ def check_channels(serving: Serving, recording: Recording) -> None:
         )
 
 
-def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callable[[Play], None]) -> list[list[Event]]:
-    """The events of each recording, in the order of `plays`; `ended` is told of each as it ends.
+def play(
+    serving: Serving,
+    plays: Sequence[Play],
+    chunk_s: float,
+    ended: Callable[[Play], None],
+    heard_s: Callable[[float], object] = lambda seconds: None,
+) -> list[list[Event]]:
+    """The events of each recording, in the order of `plays`; `ended` is told of each as it ends, `heard_s` of seconds.
 
     They are those of a live stream, whatever `chunk_s` is. Raises RecordingError where samples cannot be read.
     """
@@ -69,41 +76,73 @@ def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callabl
             else:
                 engine.push(str(place), start, samples)
                 active[place] = start + len(samples), chunks
+                heard_s(len(samples) / plays[place].recording.rate)
         for event in engine.run():
             heard[int(event.stream)].append(event)
 
 
-def posteriors(serving: Serving, recording: Recording) -> Array:
+def posteriors(serving: Serving, recording: Playable) -> Array:
     """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
 
     Frame `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
     """
-    check_channels(serving, recording)
     recognizer = serving.recognizer
-    resampler = open_resampler(recording.rate, recognizer.rate, recognizer.channels)
-    zeros = np.zeros((recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
-
-    def resampled() -> Iterator[Samples]:
-        for block in recording.blocks(max(_SMALLEST_READ, round(BLOCK_S * recording.rate))):
-            yield resampler.push(mixed(block, recognizer.channels))
-        yield resampler.finish()
-        yield zeros
-
-    return _stepped(serving, resampled())
+    zeros = np.zeros((1, recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
+    said = list(_stepped(serving, chain(_resampled(serving, [recording]), [zeros])))
+    return np.concatenate([part[0] for part in said]) if said else np.zeros((0, len(recognizer.columns)), np.float32)
 
 
-def _stepped(serving: Serving, blocks: Iterator[Samples]) -> Array:
+def posteriors_together(serving: Serving, recordings: Sequence[Playable]) -> Iterator[Array]:
+    """The same of several recordings of one rate and length, in parts `(recordings, frames, columns)`, to the end.
+
+    The end is the engine's: the last hop filled up and the zeros that network and decoder want. Of less than a hop
+    nothing is said. Raises RecordingError.
+    """
+    recognizer, heard = serving.recognizer, 0
+
+    def blocks() -> Iterator[Samples]:
+        nonlocal heard
+        for block in _resampled(serving, recordings):
+            heard += block.shape[1]
+            yield block
+        if heard >= recognizer.hop:
+            count = -heard % recognizer.hop + ending(serving) * recognizer.hop
+            yield np.zeros((len(recordings), count, recognizer.channels), np.float32)
+
+    return _stepped(serving, blocks())
+
+
+def _resampled(serving: Serving, recordings: Sequence[Playable]) -> Iterator[Samples]:
+    """(recordings, time, channels) block by block, at the recognizer's rate; they have one rate and length."""
+    recognizer = serving.recognizer
+    for recording in recordings:
+        check_channels(serving, recording)
+    resamplers = [open_resampler(each.rate, recognizer.rate, recognizer.channels) for each in recordings]
+    rate = recordings[0].rate
+    for blocks in zip(*(each.blocks(max(_SMALLEST_READ, round(BLOCK_S * rate))) for each in recordings), strict=True):
+        yield np.stack(
+            [
+                resampler.push(mixed(block, recognizer.channels))
+                for resampler, block in zip(resamplers, blocks, strict=True)
+            ]
+        )
+    yield np.stack([resampler.finish() for resampler in resamplers])
+
+
+def _stepped(serving: Serving, blocks: Iterator[Samples]) -> Iterator[Array]:
+    """Samples (batch, time, channels) in any blocks -> posteriors (batch, frames, columns), from the initial state."""
     hop, state = serving.recognizer.hop, serving.initial
-    frames: list[Array] = []
-    rest = np.zeros((0, serving.recognizer.channels), np.float32)
+    rest = np.zeros((1, 0, serving.recognizer.channels), np.float32)
     for block in blocks:
-        rest = np.concatenate([rest, block])
-        whole = len(rest) // hop * hop
+        if len(block) != len(rest):
+            rest = np.repeat(rest, len(block), axis=0)
+            state = {name: np.repeat(array, len(block), axis=0) for name, array in state.items()}
+        rest = np.concatenate([rest, block], axis=1)
+        whole = rest.shape[1] // hop * hop
         if whole:
-            said, state = serving.step(np.ascontiguousarray(rest[None, :whole]), state)
-            frames.append(said[0])
-            rest = rest[whole:]
-    return np.concatenate(frames) if frames else np.zeros((0, len(serving.recognizer.columns)), np.float32)
+            said, state = serving.step(np.ascontiguousarray(rest[:, :whole]), state)
+            yield said
+            rest = rest[:, whole:]
 
 
 def _chunks(play: Play, length: int) -> Iterator[Samples]:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from streamrnn import files
 from streamrnn.chunk import Samples
@@ -25,6 +25,63 @@ class Segment:
     start: int
     end: int
     label: str
+
+
+class Playable(Protocol):
+    """What can be played and judged: a recording, or a stream that is composed of pieces of several."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or the name of what lies nowhere."""
+        ...
+
+    @property
+    def rate(self) -> int:
+        """Samples a second, in Hz."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels a sample."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """Its part of the data, "" if none is said."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """The speaker, subject or record, "" if unknown or several."""
+        ...
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What is said in it, in order of time."""
+        ...
+
+    @property
+    def labelled(self) -> Literal["events", "samples"]:
+        """Whether the labels tell of events, outside of which is background, or of all samples."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Its number of samples."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Its duration in seconds."""
+        ...
+
+    def samples(self) -> Samples:
+        """All of it, float32 `(time, channels)`. Raises RecordingError."""
+        ...
+
+    def blocks(self, length: int) -> Iterator[Samples]:
+        """The same in blocks of at most `length` samples, made or read as they are asked for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.matching import Interval, Matching, match
 from streamrnn.evaluation.metrics import count_pairs
 from streamrnn.evaluation.playing import BLOCK_S, Play, check_channels, play, posteriors
-from streamrnn.evaluation.recordings import Recording
+from streamrnn.evaluation.recordings import Playable, Recording
 from streamrnn.events import Event, Heard
 from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label_of
 
@@ -30,7 +30,7 @@ _MARGIN_S = 0.5
 class Clip:
     """A recording of one label: the labels of what was detected in it, and the label of its highest mean posterior."""
 
-    recording: Recording
+    recording: Playable
     said: str
     heard: tuple[str, ...]
     plain: str
@@ -40,7 +40,7 @@ class Clip:
 class Stream:
     """What was said and heard in a recording, in seconds of it, and when each event was decided."""
 
-    recording: Recording
+    recording: Playable
     said: tuple[Interval, ...]
     heard: tuple[Interval, ...]
     decided: tuple[float, ...]
@@ -56,7 +56,7 @@ class Stream:
 class Frames:
     """A recording whose samples are labelled: how often which label was the highest posterior where which one held."""
 
-    recording: Recording
+    recording: Playable
     confusion: Counter[tuple[str, str]]
 
 
@@ -72,12 +72,13 @@ class Result:
 
 def evaluate(
     serving: Serving,
-    recordings: Sequence[Recording],
+    recordings: Sequence[Playable],
     *,
     chunk_s: float = BLOCK_S,
-    ended: Callable[[Recording], None] = lambda recording: None,
+    ended: Callable[[Playable], None] = lambda recording: None,
+    heard_s: Callable[[float], object] = lambda seconds: None,
 ) -> Result:
-    """Play every recording through the engine and judge it; `ended` is told of each that is done.
+    """Play every recording through the engine and judge it; `ended` is told of each, `heard_s` of seconds of them.
 
     Raises RecordingError where samples cannot be read or do not fit the bundle.
     """
@@ -91,7 +92,7 @@ def evaluate(
     plays = [
         Play(recording, round(margin_s * recording.rate) if is_clip(recording, config) else 0) for recording in by_event
     ]
-    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording))
+    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s)
     judged = [_stream(each, events, config) for each, events in zip(plays, heard, strict=True)]
     frames = []
     for recording in by_sample:
@@ -106,7 +107,7 @@ def evaluate(
     )
 
 
-def is_clip(recording: Recording, config: RecognizerConfig) -> bool:
+def is_clip(recording: Playable, config: RecognizerConfig) -> bool:
     """Whether a recording is judged by the clip rule: short, with a single segment, of a label of the recognizer."""
     names = [segment.label for segment in recording.segments]
     known = len(names) == 1 and label_of(config, names[0]) != BACKGROUND
@@ -138,13 +139,15 @@ def check_labels(recordings: Sequence[Recording], config: RecognizerConfig, fold
     return unknown
 
 
+def said_in(recording: Playable, config: RecognizerConfig) -> tuple[Interval, ...]:
+    """The words of a recording that the recognizer knows, by their published labels, in seconds of it."""
+    named = ((segment, label_of(config, segment.label)) for segment in recording.segments)
+    rate = recording.rate
+    return tuple(Interval(s.start / rate, s.end / rate, label) for s, label in named if label != BACKGROUND)
+
+
 def _stream(played: Play, events: Sequence[Event], config: RecognizerConfig) -> Stream:
-    rate = played.recording.rate
-    said = tuple(
-        Interval(segment.start / rate, segment.end / rate, label_of(config, segment.label))
-        for segment in played.recording.segments
-        if label_of(config, segment.label) != BACKGROUND
-    )
+    rate, said = played.recording.rate, said_in(played.recording, config)
     detections = [(event.sample, event.body) for event in events if isinstance(event.body, Heard)]
     heard = tuple(
         Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
@@ -172,7 +175,7 @@ def plain_label(said: Array, columns: Sequence[str]) -> str:
     return columns[labels[int(np.argmax(means))]]
 
 
-def _frames(serving: Serving, recording: Recording) -> Frames:
+def _frames(serving: Serving, recording: Playable) -> Frames:
     """Each frame whose label is known is judged by its highest posterior."""
     recognizer = serving.recognizer
     said = posteriors(serving, recording)
@@ -182,7 +185,7 @@ def _frames(serving: Serving, recording: Recording) -> Frames:
     return Frames(recording, count_pairs((label for label, _ in known), (guess for _, guess in known)))
 
 
-def frame_labels(recognizer: Recognizer, recording: Recording, frames: int) -> list[str]:
+def frame_labels(recognizer: Recognizer, recording: Playable, frames: int) -> list[str]:
     """The label that each frame should say, as training has it; "" where nobody knows.
 
     With targets over the `whole` label it is that of the last sample that the frame has heard; with targets at its

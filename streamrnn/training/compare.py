@@ -14,7 +14,7 @@ from torch import Tensor
 from streamrnn import bench, registry
 from streamrnn.backends import Step
 from streamrnn.backends.torch import network as network_of
-from streamrnn.bundle import Bundle
+from streamrnn.bundle import Bundle, with_own_thresholds
 from streamrnn.engine import serving
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.report import report, value_line
@@ -63,7 +63,7 @@ def compare(job: Job, judged: Sequence[Recording], tell: Callable[[str], None]) 
         tell(f"training {plug.kind}")
         plan = with_model(job.plan, plug)
         bundle = anew(replace(job, plan=plan, out=job.out / f"{plug.kind}.bundle"))
-        served = serving(bundle)
+        served = serving(with_own_thresholds(bundle))
         network = network_of(bundle)
         compared.append(
             Compared(

@@ -66,6 +66,7 @@ def run(
 
 def train_and_judge(fold: Fold) -> dict[str, Any]:
     """Train one fold and judge it through the engine: the report that `eval --json` prints."""
+    from streamrnn.bundle import with_own_thresholds
     from streamrnn.engine import serving
     from streamrnn.evaluation.report import report
     from streamrnn.evaluation.run import evaluate
@@ -73,5 +74,5 @@ def train_and_judge(fold: Fold) -> dict[str, Any]:
     # What several trainings say at once nobody can read: each has a log of its own beside its bundle.
     fold.job.out.parent.mkdir(parents=True, exist_ok=True)
     with fold.job.out.with_suffix(".log").open("w", encoding="utf-8") as log, contextlib.redirect_stderr(log):
-        served = serving(anew(fold.job))
+        served = serving(with_own_thresholds(anew(fold.job)))
     return report(evaluate(served, fold.judged), served, "", ())

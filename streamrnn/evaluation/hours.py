@@ -1,0 +1,172 @@
+"""What a composed stream of hours says beside any other: each hour for itself, its material, and what was promised."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamrnn import operating
+from streamrnn.bundle import Bundle
+from streamrnn.decoders import SmoothedConfig
+from streamrnn.evaluation import intervals, metrics
+from streamrnn.evaluation.composing import CLEAN, Composed, distinct_seconds
+from streamrnn.evaluation.run import Stream
+
+HOUR_S = 3600.0
+
+
+def judged(stream: Stream, composed: Composed, folders: Sequence[Path]) -> dict[str, Any]:
+    """What goes into the report of a composed stream.
+
+    `hours` has recall and false accepts of each, the last perhaps a part. `distinct_minutes` says how much different
+    material there was. `composed` has its `sources` in seconds by data folder, the figures of all hours with intervals
+    over sources (`evaluation.intervals`), and of each `noise`; `drift` holds the last hour against the first.
+    """
+    rows = by_hour(stream)
+    sources = distinct_seconds([composed], folders)
+    return {
+        "hours": [{"path": str(composed.path), "hours": rows}],
+        "distinct_minutes": round(sum(sources.values()) / 60, 2),
+        "composed": {
+            "hours": round(composed.seconds / HOUR_S, 4),
+            "sources": sources,
+            **_over_sources(stream, composed),
+            "noise": _by_noise(stream, composed),
+            "drift": _drift(rows),
+        },
+    }
+
+
+def kept(stream: Stream, bundle: Bundle) -> dict[str, Any]:
+    """Of a bundle with a budget: what was promised for it, what came, and whether that lies inside; else nothing."""
+    decoder = bundle.recognizer.config.decoder
+    if not isinstance(decoder, SmoothedConfig) or not decoder.max_false_accepts_per_hour:
+        return {}
+    point = operating.choose(bundle.det, decoder.max_false_accepts_per_hour)
+    came = len(stream.matching.false) / (stream.recording.seconds / HOUR_S)
+    return {
+        "budget": {
+            "asked": decoder.max_false_accepts_per_hour,
+            "promised": msgspec.to_builtins(point),
+            "came": came,
+            "inside": point.per_hour_low <= came <= point.per_hour_high,
+        }
+    }
+
+
+def by_hour(stream: Stream) -> list[dict[str, Any]]:
+    """Recall and false accepts of every hour of a stream, with their intervals; the last may be a part of one."""
+    rows, count = [], max(1, math.ceil(stream.recording.seconds / HOUR_S))
+
+    def of(place: float) -> int:
+        return min(count - 1, int(place // HOUR_S))
+
+    for hour in range(count):
+        lasts = min(HOUR_S, stream.recording.seconds - hour * HOUR_S)
+        said = [s for s, interval in enumerate(stream.said) if of(interval.end) == hour]
+        missed = set(said) & set(stream.matching.missed)
+        false = [h for h in stream.matching.false if of(stream.heard[h].end) == hour]
+        row: dict[str, Any] = {"hour": hour + 1, "seconds": round(lasts, 3)}
+        if said:
+            row["recall"] = msgspec.to_builtins(metrics.share(len(said) - len(missed), len(said)))
+        row["false_accepts_per_hour"] = msgspec.to_builtins(metrics.rate_per_hour(len(false), lasts / HOUR_S))
+        rows.append(row)
+    return rows
+
+
+def lines(document: dict[str, Any]) -> list[str]:
+    """The same as text for people, a line each."""
+    composed = document["composed"]
+    parts = ", ".join(f"{name or 'elsewhere'} {seconds / 60:.1f}" for name, seconds in composed["sources"].items())
+    written = [f"  {composed['hours']:g} h, of {document['distinct_minutes']:g} min of different material ({parts})"]
+    if "miss_rate" in composed:
+        written.append(f"  {'words missed, over sources':<30} {_percent(composed['miss_rate'])}, 95 %")
+    written.append(f"  {'false accepts, over sources':<30} {_rate(composed['false_accepts_per_hour'])} an hour, 90 %")
+    if not composed["false_accepts_per_hour"]["count"]:
+        written.append(f"  zero in {composed['hours']:g} hours proves only < {3 / composed['hours']:.2g} an hour")
+    for row in document["hours"][0]["hours"]:
+        recall = f"recall {_percent(row['recall'])}, " if "recall" in row else ""
+        written.append(
+            f"  {'hour ' + str(row['hour']):<30} {recall}{_rate(row['false_accepts_per_hour'])} false accepts"
+        )
+    for name, part in composed["noise"].items():
+        missed = f"{_percent(part['miss_rate'])} missed, " if "miss_rate" in part else ""
+        written.append(f"  {name:<30} {missed}{_rate(part['false_accepts_per_hour'])} false accepts an hour")
+    if composed["drift"]:
+        inside = ", ".join(f"{name} {'inside' if holds else 'outside'}" for name, holds in composed["drift"].items())
+        written.append(f"  {'last hour, interval of first':<30} {inside}")
+    if "budget" in document:
+        budget, promised = document["budget"], document["budget"]["promised"]
+        written.append(
+            f"  budget {budget['asked']:g} an hour: {promised['per_hour_low']:.2g} to {promised['per_hour_high']:.2g} "
+            f"promised, {budget['came']:.2g} came, {'inside' if budget['inside'] else 'outside'}"
+        )
+    return written
+
+
+def _over_sources(stream: Stream, composed: Composed) -> dict[str, Any]:
+    rate, keys = composed.rate, list(composed.exposure)
+    said = Counter(cut.source.key for cut in composed.words)
+    missed = Counter(composed.words[s].source.key for s in stream.matching.missed)
+    heard = [stream.heard[h] for h in stream.matching.false]
+    false = Counter(composed.source(round(h.start * rate), round(h.end * rate)).key for h in heard)
+    hours = [composed.exposure[key] / HOUR_S for key in keys]
+    ((low, high),) = intervals.rates(np.array([[false[key] for key in keys]], np.int64), hours)
+    found: dict[str, Any] = {
+        "false_accepts_per_hour": {"value": len(heard) / sum(hours), "low": low, "high": high, "count": len(heard)}
+    }
+    if said:
+        ((low, high),) = intervals.shares(np.array([[missed[key] for key in said]], np.int64), list(said.values()))
+        value = missed.total() / said.total()
+        found["miss_rate"] = {"value": value, "low": low, "high": high, "count": missed.total()}
+    return found
+
+
+def _by_noise(stream: Stream, composed: Composed) -> dict[str, dict[str, Any]]:
+    """Of each ratio of speech to noise, the cleanest first: misses and false accepts."""
+    seconds: dict[float, float] = defaultdict(float)
+    for scene in composed.scenes:
+        seconds[scene.snr_db] += (scene.end - scene.start) / composed.rate
+
+    def under(place: float) -> float:
+        return composed.snr_db(round(place * composed.rate))
+
+    said = Counter(under(each.end) for each in stream.said)
+    missed = Counter(under(stream.said[s].end) for s in stream.matching.missed)
+    false = Counter(under(stream.heard[h].end) for h in stream.matching.false)
+    found: dict[str, dict[str, Any]] = {}
+    for snr in sorted(seconds, reverse=True):
+        part: dict[str, Any] = {"seconds": round(seconds[snr], 3)}
+        if said[snr]:
+            part["miss_rate"] = msgspec.to_builtins(metrics.share(missed[snr], said[snr]))
+        rate = metrics.rate_per_hour(false[snr], seconds[snr] / HOUR_S)
+        part["false_accepts_per_hour"] = msgspec.to_builtins(rate)
+        found["no noise" if snr == CLEAN else f"noise at {snr:g} dB"] = part
+    return found
+
+
+def _drift(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
+    """Whether the last whole hour lies within the intervals of the first; empty where there is only one."""
+    whole = [row for row in rows if row["seconds"] > HOUR_S - 1]
+    if len(whole) < 2:
+        return {}
+    first, last = whole[0], whole[-1]
+    return {
+        name: first[name]["low"] <= last[name]["value"] <= first[name]["high"]
+        for name in ("recall", "false_accepts_per_hour")
+        if name in first and name in last
+    }
+
+
+def _percent(estimate: dict[str, Any]) -> str:
+    return f"{estimate['value']:.1%} ({estimate['low']:.1%} to {estimate['high']:.1%})"
+
+
+def _rate(estimate: dict[str, Any]) -> str:
+    return f"{estimate['value']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})"
