@@ -10,7 +10,9 @@ from numpy.random import Generator
 
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
-from streamrnn.training import augment, synthesis
+from streamrnn.speech import espeak
+from streamrnn.speech.speaking import speak
+from streamrnn.training import augment
 from streamrnn.training.pieces import Clip, Piece, Samples, Span, Supply, targets
 from streamrnn.training.plan import SpeechConfig, WordsConfig
 from streamrnn.training.whole import whole_piece
@@ -43,7 +45,7 @@ class Words:
         for clip in clips:
             if not clip.spans and not clip.background.startswith("_noise") and len(clip.samples) > rate // 10:
                 self._others.extend(self._variants(clip.samples[:, 0], random))
-        if config.speech is not None and synthesis.available():
+        if config.speech is not None and espeak.available():
             self._speak(config.speech, random)
         for label, name in enumerate(self._labels):
             if not self._spoken[label] and not any(key[1] == label for key in self._real):
@@ -62,12 +64,12 @@ class Words:
 
     def _speak(self, speech: SpeechConfig, random: Generator) -> None:
         texts = [text for text in speech.texts.values() for _ in range(speech.clips)]
-        spoken = synthesis.speak(texts, random, self._recognizer.rate)
+        spoken = speak(texts, random, self._recognizer.rate)
         for i, name in enumerate(speech.texts):
             if name in self._labels:
                 for sound in spoken[i * speech.clips : (i + 1) * speech.clips]:
                     self._spoken[self._labels.index(name)].extend(self._variants(sound, random)[:2])
-        for sound in synthesis.speak([text for text in speech.others for _ in range(8)], random, self._recognizer.rate):
+        for sound in speak([text for text in speech.others for _ in range(8)], random, self._recognizer.rate):
             self._others.extend(self._variants(sound, random)[:2])
 
     def piece(self, lane: int, index: int) -> Piece:
