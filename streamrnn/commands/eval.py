@@ -2,6 +2,7 @@
 
   streamrnn eval digits --data recordings/ --split dev
   streamrnn eval digits.bundle --data recordings/ --json --report report/
+  streamrnn eval new.bundle --data recordings/ --against old.bundle
 
 A short recording of one word is a clip: it is right when it gives exactly one detection, of the right label, played
 with half a second of silence before and after. In longer recordings words are matched one to one with what was
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
     )
     parser.add_argument("--split", default="", metavar="NAME", help="only recordings of this split, such as dev")
+    parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json and report.html into it")
     parser.add_argument(
@@ -37,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
+    from streamrnn.evaluation import comparing
     from streamrnn.evaluation.playing import BLOCK_S
     from streamrnn.evaluation.recordings import read_data
     from streamrnn.evaluation.report import lines, report
@@ -54,9 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
     with tqdm(total=len(recordings), unit="recording", leave=False, disable=None) as bar:
         result = evaluate(serving, recordings, chunk_s=chunk_s, ended=lambda recording: bar.update())
     document = report(result, serving, arguments.split, data.left_out)
+    told = lines(document)
+    if arguments.against:
+        other = engine.serving(bundle.read(bundle.locate(arguments.against)))
+        with tqdm(total=len(recordings), unit="recording", leave=False, disable=None) as bar:
+            theirs = evaluate(other, recordings, chunk_s=chunk_s, ended=lambda recording: bar.update())
+        document["against"] = comparing.compare(result, theirs, other)
+        told += comparing.lines(document["against"])
     if arguments.report:
         _write(arguments.report, document)
-    print(json.dumps(document, indent=1) if arguments.json else "\n".join(lines(document)))
+    print(json.dumps(document, indent=1) if arguments.json else "\n".join(told))
     return 0
 
 
