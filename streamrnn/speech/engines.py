@@ -22,6 +22,8 @@ _TEXTS_A_VOICE = 8
 _VOICES_AT_LEAST = 64
 # Piper loads a network of 60 MB for each process.
 _TEXTS_A_MODEL = 24
+# Said as such, called, asked, begun and announced. A full stop after phonemes would be read out.
+_ENDINGS = ("", "!", "!", "?", ",", ":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ def _manner(text: str, random: Generator) -> Utterance:
     """A text in a manner that differs a little from the voice's own."""
     return Utterance(
         text,
+        ending=_ENDINGS[int(random.integers(len(_ENDINGS)))],
         rate=int(random.integers(88, 113)),
-        pitch=int(random.integers(-15, 16)),
+        pitch=int(random.integers(85, 116)),
         range=int(random.integers(50, 161)),
     )

@@ -37,11 +37,15 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A text and how it is said, in percent of the voice's own rate and pitch range, and of pitch above its own."""
+    """A text and how it is said: the mark of its melody, and rate, pitch and pitch range in percent of the voice's own.
+
+    `ending` is one of `! ? , :` or "", which is as in the middle of a sentence; a text's own mark comes before it.
+    """
 
     text: str
+    ending: str = ""
     rate: int = 100
-    pitch: int = 0
+    pitch: int = 100
     range: int = 100
 
 
@@ -94,7 +98,7 @@ def render(options: Sequence[str], utterances: Sequence[Utterance]) -> tuple[lis
 def _sound(options: Sequence[str], utterances: Sequence[Utterance]) -> tuple[Samples, int]:
     # A tag must not follow phonemes at once: it would be read as some.
     said = f'<break time="{round(1000 * _BREAK_S)}ms"/>'.join(
-        f'<prosody rate="{each.rate}%" pitch="{100 + each.pitch}%" range="{each.range}%">{escape(each.text)} </prosody>'
+        f'<prosody rate="{each.rate}%" pitch="{each.pitch}%" range="{each.range}%">{escape(_ended(each))} </prosody>'
         for each in utterances
     )
     wave = _run(["--stdout", "-m", *options], f"<speak>{said}</speak>\n".encode())
@@ -103,6 +107,10 @@ def _sound(options: Sequence[str], utterances: Sequence[Utterance]) -> tuple[Sam
     except soundfile.LibsndfileError as error:
         raise SpeechError(f"{ENGINE} {' '.join(options)}: {error}; try it in a shell") from None
     return samples, rate
+
+
+def _ended(each: Utterance) -> str:
+    return each.text if each.text[-1:] in tuple(".!?,:;") else each.text + each.ending
 
 
 def _parts(sound: Samples, rate: int) -> list[Samples]:

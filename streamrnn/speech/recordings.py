@@ -11,7 +11,7 @@ from streamrnn.speech import talk
 from streamrnn.speech.engines import Engine, Take
 from streamrnn.speech.espeak import Samples
 from streamrnn.speech.folder import Said
-from streamrnn.speech.near_misses import near_misses, spoken
+from streamrnn.speech.near_misses import near_misses
 from streamrnn.speech.speaking import perform
 from streamrnn.speech.spelling import spelled
 from streamrnn.speech.talk import Talk
@@ -49,7 +49,6 @@ def plan(order: Order, engine: Engine) -> Plan:
     """All that the seed decides. Raises SpeechError for a phrase that cannot be said."""
     lines: list[tuple[str, str]] = []
     for place, (phrase, label) in enumerate(zip(order.phrases, order.labels, strict=True)):
-        spoken(phrase)
         lines += [(phrase, label)] * order.count
         if order.near_misses:
             # A generator for each, so that one more phrase or more talk does not change the others.
