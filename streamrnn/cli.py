@@ -13,6 +13,7 @@ from streamrnn.errors import UserError, did_you_mean
 COMMANDS = {
     "demo": "the bundled recognizer on a bundled recording or yours, events printed as they arrive over ZeroMQ",
     "record": "microphone -> labelled recordings",
+    "synth": "text -> labelled recordings of speech",
     "train": "recordings -> bundle",
     "crossval": "train and judge once for each speaker, subject or record left out",
     "calibrate": "what each threshold costs, for a budget of false accepts an hour",

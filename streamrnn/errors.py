@@ -26,6 +26,10 @@ class DeviceError(UserError):
     """A microphone, port or file that cannot be opened."""
 
 
+class SpeechError(UserError):
+    """A text-to-speech engine that is missing or fails, or a text that it cannot say."""
+
+
 class StreamError(UserError):
     """A stream that is used against its rules, such as an unknown name or a wrong number of channels."""
 

@@ -73,6 +73,14 @@ def open_resampler(source_rate: int, rate: int, channels: int) -> Resampler:
     return _Same(channels) if source_rate == rate else _Soxr(source_rate, rate, channels)
 
 
+def resample(samples: Samples, rate: int, wanted: int) -> Samples:
+    """(time, channels) at another rate, by the resampler that live streams go through."""
+    if not len(samples):
+        return samples
+    resampler = open_resampler(rate, wanted, samples.shape[1])
+    return np.concatenate([resampler.push(samples), resampler.finish()])
+
+
 def to_source(sample: int, source_rate: int, rate: int) -> int:
     """The source sample at which sample `sample` of `rate` Hz lies, both counted from the run's begin; halves go up."""
     return (2 * sample * source_rate + rate) // (2 * rate)

@@ -3,6 +3,7 @@
   streamrnn eval digits --data recordings/ --split dev
   streamrnn eval digits.bundle --data recordings/ --json --report report/
   streamrnn eval words.bundle --data recordings/ --data talk/ --hours 8 --max-false-accepts-per-hour 0.5
+  streamrnn eval new.bundle --data recordings/ --against old.bundle
 
 A short recording of one word is a clip: it is right when it gives exactly one detection, of the right label, played
 with half a second of silence before and after. In longer recordings words are matched one to one with what was
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hours", type=_positive, metavar="H", help="judge a stream of H hours composed of the data")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
+    parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json and report.html into it")
     parser.add_argument(
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
-    from streamrnn.evaluation import hours
+    from streamrnn.evaluation import comparing, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.playing import BLOCK_S
     from streamrnn.evaluation.recordings import Playable, read_data
@@ -88,6 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
     if composed:
         document |= hours.judged(result.streams[0], composed[0], arguments.data) | hours.kept(result.streams[0], read)
         written += hours.lines(document)
+    if arguments.against:
+        other = engine.serving(bundle.read(bundle.locate(arguments.against)))
+        theirs = evaluate(other, judged, chunk_s=chunk_s)
+        document["against"] = comparing.compare(result, theirs, other)
+        written += comparing.lines(document["against"])
     if arguments.report:
         _write(arguments.report, document)
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))

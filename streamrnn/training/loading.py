@@ -10,7 +10,7 @@ import numpy as np
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.recognizer import RecognizerConfig
-from streamrnn.resampling import open_resampler
+from streamrnn.resampling import resample
 from streamrnn.training.pieces import Clip, Samples, Span, label_index
 from streamrnn.training.plan import ValidationConfig
 
@@ -47,14 +47,6 @@ def channels(samples: Samples, wanted: int, name: str) -> Samples:
         mixed: Samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
         return mixed
     raise RecordingError(f"{name}: {samples.shape[1]} channels where the recognizer takes {wanted}; convert it")
-
-
-def resample(samples: Samples, rate: int, wanted: int) -> Samples:
-    """(time, channels) at another rate, by the resampler that live streams go through."""
-    if not len(samples):
-        return samples
-    resampler = open_resampler(rate, wanted, samples.shape[1])
-    return np.concatenate([resampler.push(samples), resampler.finish()])
 
 
 def hold_out(recordings: Sequence[Recording], validation: ValidationConfig) -> tuple[list[Recording], list[Recording]]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from streamrnn.evaluation.recordings import Recording
-from streamrnn.training import synthesis
+from streamrnn.speech import espeak
 from streamrnn.training.plan import TrainingConfig, WordsConfig
 
 _VERSIONS = ("streamrnn", "torch", "torchaudio", "onnx", "onnxruntime", "numpy", "soxr")
@@ -41,7 +41,7 @@ def passport(plan: TrainingConfig, folders: Sequence[Path], recordings: Sequence
     }
     made["versions"] = {name: version(name) for name in _VERSIONS}
     if isinstance(plan.material, WordsConfig) and plan.material.speech is not None:
-        made["synthesis"] = synthesis.version() if synthesis.available() else "left out: espeak-ng is not installed"
+        made["synthesis"] = espeak.version() if espeak.available() else "left out: espeak-ng is not installed"
     return made
 
 

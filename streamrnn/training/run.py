@@ -18,7 +18,8 @@ from streamrnn.errors import BundleError, ConfigError, RecordingError
 from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.evaluation.summary import summary
 from streamrnn.network import Network
-from streamrnn.training import checkpoint, loading, plots, synthesis
+from streamrnn.speech import espeak
+from streamrnn.training import checkpoint, loading, plots
 from streamrnn.training.checkpoint import Checkpoint, Progress
 from streamrnn.training.export import export
 from streamrnn.training.fit import Run, fit
@@ -164,10 +165,10 @@ def _checked(job: Job) -> tuple[Recording, ...]:
     for line in looked_at.lines():
         print(line, file=to_terminal())
     material = job.plan.material
-    if isinstance(material, WordsConfig) and material.speech is not None and not synthesis.available():
+    if isinstance(material, WordsConfig) and material.speech is not None and not espeak.available():
         print(
             "warning: espeak-ng is not installed, so no speech is synthesised; unseen speakers will suffer "
-            "(apt-get install espeak-ng)",
+            f"({espeak.INSTALL})",
             file=to_terminal(),
         )
     return looked_at.usable

@@ -10,7 +10,11 @@ from numpy.random import Generator
 
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
-from streamrnn.training import augment, synthesis
+from streamrnn.speech import espeak
+from streamrnn.speech.near_misses import near_misses
+from streamrnn.speech.sentences import sentences
+from streamrnn.speech.speaking import speak
+from streamrnn.training import augment
 from streamrnn.training.pieces import Clip, Piece, Samples, Span, Supply, targets
 from streamrnn.training.plan import SpeechConfig, WordsConfig
 from streamrnn.training.sounds import Sound, Suspects, cut, faded, half, levelled, words
@@ -64,7 +68,7 @@ class Words:
         ]
         self._long += [sound for variants in others for sound in variants if len(sound.samples) > rate * _LONG_S]
         spoken: list[list[Sound]] = []
-        if config.speech is not None and synthesis.available():
+        if config.speech is not None and espeak.available():
             spoken = self._speak(config.speech, random)
         self._suspects = [Suspects(sounds, rate) for sounds in (others, spoken) if sounds]
         for label, name in enumerate(self._labels):
@@ -85,14 +89,19 @@ class Words:
         """Words from text into `_spoken`; what must not be recognised, in its variants, comes back."""
         rate = self._recognizer.rate
         texts = [text for text in speech.texts.values() for _ in range(speech.clips)]
-        sounds = synthesis.speak(texts, random, rate)
+        sounds = speak(texts, random, rate)
         for i, name in enumerate(speech.texts):
             label = self._labels.index(name)
             for sound in sounds[i * speech.clips : (i + 1) * speech.clips]:
                 word = Sound(sound, (Span(0, len(sound), label),))
                 self._spoken[label].extend(self._variants(word, random)[:2])
+        phrases = list(speech.texts.values())
         others = [text for text in speech.others for _ in range(8)]
-        return [self._known(Sound(sound), random)[:2] for sound in synthesis.speak(others, random, rate) if len(sound)]
+        for phrase in phrases if speech.near_misses else ():
+            others += near_misses(phrase, random, speech.near_misses, phrases)
+        if speech.talk:
+            others += sentences(random, speech.talk, phrases)
+        return [self._known(Sound(sound), random)[:2] for sound in speak(others, random, rate) if len(sound)]
 
     def piece(self, lane: int, index: int) -> Piece:
         """The piece `index` of `lane`: a few words and the pauses between them, or talk, or none; noise under it."""

@@ -1,0 +1,131 @@
+"""The engines that make speech from text, as one thing: they deal texts to voices, and each take is one process.
+
+All that is random is drawn when texts are dealt, so the same seed gives the same takes in whatever order they are run.
+espeak-ng then gives the same samples as well; Piper draws noise of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from numpy.random import Generator
+
+from streamrnn.speech import accents, espeak, piper, spelling, voices
+from streamrnn.speech.espeak import Samples, Utterance
+from streamrnn.speech.voices import Group
+
+# To start espeak-ng costs as much as eight short words; but few voices are worse than a second more.
+_TEXTS_A_VOICE = 8
+_VOICES_AT_LEAST = 64
+# Piper loads a network of 60 MB for each process.
+_TEXTS_A_MODEL = 24
+# Said as such, called, asked, begun and announced. A full stop after phonemes would be read out.
+_ENDINGS = ("", "!", "!", "?", ",", ":")
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What one voice says in one go: the `places` of its texts; `say` gives their sounds (time,) and the rate in Hz."""
+
+    voice: str
+    held_out: bool
+    places: tuple[int, ...]
+    say: Callable[[], tuple[list[Samples], int]]
+
+
+class Engine(Protocol):
+    """What makes speech from text. A text may hold phonemes in double brackets, as `near_misses` gives them."""
+
+    def name(self) -> str:
+        """The engine with its version or voice. Raises SpeechError if it is not there."""
+        ...
+
+    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
+        """Texts dealt to voices, round by round; equal ones that follow one another get different voices."""
+        ...
+
+    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
+        """All of the texts in the same voice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EspeakNg:
+    """espeak-ng in the voices of a group: a voice for at most eight texts, each in a manner of its own."""
+
+    group: Group = "training"
+
+    def name(self) -> str:
+        """The engine's own line about its version. Raises SpeechError."""
+        return espeak.version()
+
+    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
+        """Texts dealt to voices, up to 64 different ones for equal texts, and more for many."""
+        count = min(len(texts), max(_VOICES_AT_LEAST, -(-len(texts) // _TEXTS_A_VOICE)))
+        return [self._take(tuple(range(first, len(texts), count)), texts, random) for first in range(count)]
+
+    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
+        """All of the texts in the same voice."""
+        return self._take(tuple(range(len(texts))), texts, random)
+
+    def _take(self, places: tuple[int, ...], texts: Sequence[str], random: Generator) -> Take:
+        voice = voices.draw(random, self.group)
+        utterances = [_manner(texts[place], random) for place in places]
+
+        def say() -> tuple[list[Samples], int]:
+            given = accents.spoken_by([each.text for each in utterances], voice.accent)
+            own = [replace(each, text=text) for each, text in zip(utterances, given, strict=True)]
+            return espeak.render(voice.options, own)
+
+        return Take(voice.name, voices.is_held_out(voice), places, say)
+
+
+@dataclass(frozen=True, slots=True)
+class Piper:
+    """Piper with voice models that are on this machine, each with all of its speakers."""
+
+    models: tuple[Path, ...]
+
+    def name(self) -> str:
+        """Which voice models speak. Raises SpeechError if one is not there, or Piper is missing."""
+        for model in self.models:
+            piper.speakers(model)
+        piper.check()
+        return f"piper with {', '.join(model.stem for model in self.models)}"
+
+    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
+        """Texts dealt to models and speakers, two dozen at most a process."""
+        count = -(-len(texts) // _TEXTS_A_MODEL)
+        return [self._take(tuple(range(first, len(texts), count)), texts, random) for first in range(count)]
+
+    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
+        """All of the texts by the same speaker."""
+        return self._take(tuple(range(len(texts))), texts, random)
+
+    def _take(self, places: tuple[int, ...], texts: Sequence[str], random: Generator) -> Take:
+        model = self.models[int(random.integers(len(self.models)))]
+        speaker = int(random.integers(piper.speakers(model)))
+        # Piper's own settings, and a little to both sides of them.
+        manner = piper.Manner(
+            speaker=speaker,
+            length_scale=round(random.uniform(0.8, 1.3), 2),
+            noise_scale=round(random.uniform(0.5, 0.9), 2),
+            noise_w=round(random.uniform(0.5, 1.0), 2),
+        )
+        given = [spelling.spelled(texts[place]) for place in places]
+        voice = f"{model.stem}-{speaker}" if piper.speakers(model) > 1 else model.stem
+        return Take(voice, held_out=False, places=places, say=lambda: piper.render(model, manner, given))
+
+
+def _manner(text: str, random: Generator) -> Utterance:
+    """A text in a manner that differs a little from the voice's own."""
+    return Utterance(
+        text,
+        ending=_ENDINGS[int(random.integers(len(_ENDINGS)))],
+        rate=int(random.integers(88, 113)),
+        pitch=int(random.integers(85, 116)),
+        range=int(random.integers(50, 161)),
+    )
