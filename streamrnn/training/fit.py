@@ -169,9 +169,10 @@ def _copy(network: Network) -> Tensors:
 
 
 def _average(average: Tensors, network: Network, factor: float) -> None:
+    now = network.state_dict()
     with torch.no_grad():
-        for name, value in network.state_dict().items():
-            average[name].lerp_(value, 1.0 - factor)
+        for name, value in average.items():
+            value.lerp_(now[name], 1.0 - factor)
 
 
 def _judge_average(run: Run, average: Tensors) -> Judgement:
