@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, cycle
 
 import numpy as np
 
@@ -27,10 +28,11 @@ _SMALLEST_READ = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A recording that is to be played, with `margin` samples of silence before and after it."""
+    """A recording that is to be played, with `margin` samples of silence before and after it, or its first seconds."""
 
     recording: Recording
     margin: int
+    longest_s: float = math.inf
 
 
 def check_channels(serving: Serving, recording: Recording) -> None:
@@ -42,10 +44,16 @@ def check_channels(serving: Serving, recording: Recording) -> None:
         )
 
 
-def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callable[[Play], None]) -> list[list[Event]]:
+def play(
+    serving: Serving,
+    plays: Sequence[Play],
+    chunk_s: float | Sequence[float],
+    ended: Callable[[Play], None] = lambda each: None,
+) -> list[list[Event]]:
     """The events of each recording, in the order of `plays`; `ended` is told of each as it ends.
 
-    They are those of a live stream, whatever `chunk_s` is. Raises RecordingError where samples cannot be read.
+    They are those of a live stream, whatever `chunk_s` is: the seconds of every chunk, or of several in turn. Raises
+    RecordingError where samples cannot be read.
     """
     engine = Engine([serving])
     heard: list[list[Event]] = [[] for _ in plays]
@@ -57,7 +65,8 @@ def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callabl
             recording = plays[place].recording
             check_channels(serving, recording)
             engine.open(str(place), recording.rate, recording.channels)
-            active[place] = 0, _chunks(plays[place], max(1, round(chunk_s * recording.rate)))
+            seconds = [chunk_s] if isinstance(chunk_s, (int, float)) else chunk_s
+            active[place] = 0, _chunks(plays[place], [max(1, round(each * recording.rate)) for each in seconds])
         if not active:
             return heard
         for place, (start, chunks) in list(active.items()):
@@ -73,10 +82,11 @@ def play(serving: Serving, plays: Sequence[Play], chunk_s: float, ended: Callabl
             heard[int(event.stream)].append(event)
 
 
-def posteriors(serving: Serving, recording: Recording) -> Array:
+def posteriors(serving: Serving, recording: Recording, longest_s: float = math.inf) -> Array:
     """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
 
-    Frame `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
+    Of a recording longer than `longest_s` seconds it is what the bare step says of these, and no zeros follow. Frame
+    `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
     """
     check_channels(serving, recording)
     recognizer = serving.recognizer
@@ -84,8 +94,10 @@ def posteriors(serving: Serving, recording: Recording) -> Array:
     zeros = np.zeros((recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
 
     def resampled() -> Iterator[Samples]:
-        for block in recording.blocks(max(_SMALLEST_READ, round(BLOCK_S * recording.rate))):
+        for block in _first(recording, max(_SMALLEST_READ, round(BLOCK_S * recording.rate)), longest_s):
             yield resampler.push(mixed(block, recognizer.channels))
+        if recording.seconds > longest_s:
+            return
         yield resampler.finish()
         yield zeros
 
@@ -106,14 +118,26 @@ def _stepped(serving: Serving, blocks: Iterator[Samples]) -> Array:
     return np.concatenate(frames) if frames else np.zeros((0, len(serving.recognizer.columns)), np.float32)
 
 
-def _chunks(play: Play, length: int) -> Iterator[Samples]:
-    """The recording between its margins in chunks of `length`, and a last one of what is left."""
+def _chunks(play: Play, lengths: Sequence[int]) -> Iterator[Samples]:
+    """The recording between its margins in chunks of these lengths in turn, and a last one of what is left."""
     silence = np.zeros((play.margin, play.recording.channels), np.float32)
-    rest = silence[:0]
-    for block in chain([silence], play.recording.blocks(max(length, _SMALLEST_READ)), [silence]):
-        rest = np.concatenate([rest, block])
-        whole = len(rest) // length * length
-        yield from (rest[start : start + length] for start in range(0, whole, length))
-        rest = rest[whole:]
-    if len(rest):
-        yield rest
+    rest, at, turn = silence[:0], 0, cycle(lengths)
+    length = next(turn)
+    recorded = _first(play.recording, max(*lengths, _SMALLEST_READ), play.longest_s)
+    for block in chain([silence], recorded, [silence]):
+        rest, at = np.concatenate([rest[at:], block]), 0
+        while at + length <= len(rest):
+            yield rest[at : at + length]
+            at, length = at + length, next(turn)
+    if at < len(rest):
+        yield rest[at:]
+
+
+def _first(recording: Recording, length: int, longest_s: float) -> Iterator[Samples]:
+    """The blocks of a recording's first seconds."""
+    left = recording.length if recording.seconds <= longest_s else max(1, round(longest_s * recording.rate))
+    for block in recording.blocks(length):
+        yield block[:left]
+        left -= len(block)
+        if left <= 0:
+            return

@@ -8,7 +8,7 @@ mean difference of the two, each bin weighing as much as it has frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,42 +20,16 @@ from streamrnn.recognizer import BACKGROUND, Recognizer
 from streamrnn.targets import Span, Targets, label_index, targets
 
 BINS = 15
-# So much of the streams is looked at, in their order: reliability needs no more, and eight hours would be played twice.
-LONGEST_S = 3600.0
-
 Bins = NDArray[np.float64]
 """(bins, 3): the number of frames, the sum of their posteriors, and how many were right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The bins of a recording's frames that teach: of all of them, and of those in which a label is the highest."""
+    """The bins of a stretch's frames that teach: of all of them, and of those in which a label is the highest."""
 
     all_frames: Bins
     labels: Bins
-
-
-def beginning(recordings: Sequence[Recording], longest_s: float = LONGEST_S) -> list[Recording]:
-    """The first hour of some recordings, the last of them cut where it is full; segments behind the cut are left out.
-
-    A label that the cut goes through is left out with what follows it.
-    """
-    chosen: list[Recording] = []
-    left = longest_s
-    for recording in recordings:
-        if left <= 0:
-            break
-        if recording.seconds > left:
-            length = max(1, round(left * recording.rate))
-            torn = [s.start for s in recording.segments if s.start < length < s.end]
-            length = max(1, min([length, *torn]))
-            whole = tuple(s for s in recording.segments if s.end <= length)
-            first = recording.span[0]
-            chosen.append(replace(recording, span=(first, first + length), segments=whole))
-        else:
-            chosen.append(recording)
-        left -= recording.seconds
-    return chosen
 
 
 def taught(recognizer: Recognizer, recording: Recording, frames: int) -> tuple[Targets, Targets]:
@@ -102,7 +76,7 @@ def calibration_error(bins: Bins) -> float:
 
 
 def calibration_errors(each: Sequence[Bins]) -> Estimate:
-    """The calibration error of the frames of all recordings, with the interval of a bootstrap over the recordings."""
+    """The calibration error of the frames of all stretches, with the interval of a bootstrap over the stretches."""
     stacked = np.stack(each)
     total = stacked.sum(axis=0)
     value = calibration_error(total)
@@ -125,7 +99,7 @@ def diagram(each: Sequence[Bins]) -> list[dict[str, float]]:
         if not count:
             continue
         low, high = 0.0, 1.0
-        # Recordings without a frame in this bin say nothing of it.
+        # Stretches without a frame in this bin say nothing of it.
         those = of_bin[of_bin[:, 0] > 0]
         if len(those) > 1:
             low, high = (float(b) for b in np.quantile(drawn_anew(those, lambda t: t[2] / t[0]), [0.025, 0.975]))
