@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation.report import lines, report
     from streamrnn.evaluation.run import check_labels, choose_split, evaluate
 
-    serving = engine.serving(bundle.read(bundle.locate(arguments.bundle)))
+    opened = bundle.read(bundle.locate(arguments.bundle))
+    serving = engine.serving(opened)
     data = read_data(arguments.data)
     recordings = choose_split(data.recordings, arguments.split) if arguments.split else list(data.recordings)
     unknown = check_labels(recordings, serving.recognizer.config, arguments.data)
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         _write(arguments.report, document)
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(lines(document)))
+    if arguments.report and not arguments.json:
+        print(f"  to read in a browser: {arguments.report / 'report.html'}")
     return 1 if invariance.difference else 0
 
 

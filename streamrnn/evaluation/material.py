@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 from streamrnn.evaluation.metrics import Spread, over_units
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.run import Stream
+
+_BLOCK_S = 60.0
+
+Units = dict[str, list[float]]
+"""What is drawn anew -> how often something happened in it, and in how many words or hours."""
 
 
 def distinct_seconds(recordings: Iterable[Recording]) -> float:
@@ -52,18 +58,22 @@ def spreads(words: Sequence[Stream], streams: Sequence[Stream]) -> dict[str, Spr
     """How miss rate and false accepts an hour spread when the sources of the material are drawn anew (bootstrap).
 
     A word belongs to the source that its segment names, or else to its recording; so does a false accept, by the
-    segment that it lies in. Words of one source are alike and so no independent trials. Clips are words too.
+    segment that it lies in. Words of one source are alike and so no independent trials. What names no source is a
+    recording of its own, or, if there is but one recording or it names sources elsewhere, falls into minutes (the block
+    bootstrap, Künsch 1989). Clips are words too.
     """
-    said: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    false: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    said: Units = defaultdict(lambda: [0.0, 0.0])
+    false: Units = defaultdict(lambda: [0.0, 0.0])
+    alone = len(words) + len(streams) == 1
     for place, stream in enumerate((*words, *streams)):
-        own = f"recording {place}"
+        block_s = _BLOCK_S if alone or any(stream.sources) else math.inf
         gone = set(stream.matching.missed)
         for s, source in enumerate(stream.sources or ("",) * len(stream.said)):
-            said[source or own][0] += s in gone
-            said[source or own][1] += 1
+            unit = said[source or _own(place, stream.said[s].end, block_s)]
+            unit[0] += s in gone
+            unit[1] += 1
         if place >= len(words):
-            _count_false(stream, own, false)
+            _count_false(stream, place, block_s, false)
     found: dict[str, Spread] = {}
     for name, units in (("miss_rate", said), ("false_accepts_per_hour", false)):
         counts, of = [unit[0] for unit in units.values()], [unit[1] for unit in units.values()]
@@ -72,15 +82,25 @@ def spreads(words: Sequence[Stream], streams: Sequence[Stream]) -> dict[str, Spr
     return found
 
 
-def _count_false(stream: Stream, own: str, false: dict[str, list[float]]) -> None:
-    rate = stream.recording.rate
-    named = [segment for segment in stream.recording.segments if segment.source]
-    left = stream.recording.seconds
+def _own(place: int, at_s: float, block_s: float) -> str:
+    """What belongs to no named source; a stretch that reaches over a border is one of the block it begins in."""
+    return f"recording {place} block {at_s // block_s:.0f}"
+
+
+def _count_false(stream: Stream, place: int, block_s: float, false: Units) -> None:
+    """The hours of every unit, and the false accepts in it."""
+    recording, rate = stream.recording, stream.recording.rate
+    named = [segment for segment in recording.segments if segment.source]
+    block_s = min(block_s, recording.seconds)
+    for block in range(math.ceil(recording.seconds / block_s)):
+        left = min(block_s, recording.seconds - block * block_s)
+        false[_own(place, block * block_s, block_s)][1] += left / 3600
     for segment in named:
-        lasts = (segment.end - segment.start) / rate
-        false[segment.source][1] += lasts / 3600
-        left -= lasts
-    false[own][1] += max(0.0, left) / 3600
+        start, end = segment.start / rate, segment.end / rate
+        false[segment.source][1] += (end - start) / 3600
+        own = false[_own(place, start, block_s)]
+        own[1] = max(0.0, own[1] - (end - start) / 3600)
     for h in stream.matching.false:
-        middle = (stream.heard[h].start + stream.heard[h].end) / 2 * rate
-        false[next((s.source for s in named if s.start <= middle < s.end), own)][0] += 1
+        middle = min((stream.heard[h].start + stream.heard[h].end) / 2, recording.seconds - 1 / rate)
+        source = next((s.source for s in named if s.start <= middle * rate < s.end), "")
+        false[source or _own(place, middle, block_s)][0] += 1

@@ -56,6 +56,7 @@ def report(
     spreads = material.spreads(result.words, result.streams)
     return {
         "bundle": {"name": serving.name, "sha": serving.sha},
+        "decoder": msgspec.to_builtins(serving.recognizer.config.decoder),
         "split": split,
         "recordings": len(judged),
         "seconds": round(seconds, 3),
