@@ -21,7 +21,7 @@ LAYERS = (
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples"),
     ("recognizer", "ingest", "operating"),
-    ("backends", "table", "resampling", "decoders", "sources", "features", "models", "heads"),
+    ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle",),

@@ -194,7 +194,7 @@ def test_a_file_of_events(tmp_path: Path) -> None:
     (tmp_path / "s.labels.csv").write_text("start,end,label,source\n0.5,0.75,hey,x\n1.0,1.5,_speech,y\n")
     folder = manifest(tmp_path, "path,label,split,labels\ns.wav,,dev,s.labels.csv\n")
     (recording,) = read_folder(folder)
-    assert recording.segments == (Segment(4000, 6000, "hey"), Segment(8000, 12000, "_speech"))
+    assert recording.segments == (Segment(4000, 6000, "hey", "x"), Segment(8000, 12000, "_speech", "y"))
 
 
 def test_times_that_were_rounded_up_are_cut_at_the_end_of_the_file(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from numpy.random import Generator
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import Segment
+from streamrnn.evaluation.recordings import Noise, Segment
 from streamrnn.evaluation.stock import NOISE, ROOM, Source, Stock, folder_of
 
 T = TypeVar("T")
@@ -119,6 +119,11 @@ class Composed:
         """The words and where they are, and what else is heard where, by its label in the data."""
         return tuple(self._segment(cut) for cut in self.cuts)
 
+    @cached_property
+    def noises(self) -> tuple[Noise, ...]:
+        """What lies under each scene."""
+        return tuple(self._noise(scene) for scene in self.scenes)
+
     def samples(self) -> Samples:
         """All of it, float32 `(time, 1)`. Raises RecordingError where a recording cannot be read."""
         return np.concatenate([self._render(scene)[:, None] for scene in self.scenes])
@@ -153,6 +158,10 @@ class Composed:
         for cut, (start, end) in zip(self.cuts, pairwise(edges), strict=True):
             seconds[cut.source.key] += (end - start) / self.rate
         return dict(seconds)
+
+    def _noise(self, scene: Scene) -> Noise:
+        name = "" if scene.snr_db == CLEAN else self.stock.noise_name(scene.noise)
+        return Noise(scene.start, scene.end, name, scene.snr_db)
 
     def _segment(self, cut: Cut) -> Segment:
         if not cut.source.label:

@@ -32,6 +32,7 @@ def judged(stream: Stream, composed: Composed, folders: Sequence[Path]) -> dict[
     sources = distinct_seconds([composed], folders)
     return {
         "hours": [{"path": str(composed.path), "hours": rows}],
+        "distinct_seconds": sum(sources.values()),
         "distinct_minutes": round(sum(sources.values()) / 60, 2),
         "composed": {
             "hours": round(composed.seconds / HOUR_S, 4),

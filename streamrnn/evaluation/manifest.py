@@ -1,27 +1,48 @@
-"""The texts that label recordings: `manifest.csv`, files of events in seconds, and Audacity label tracks."""
+"""The texts that describe recordings: `manifest.csv`, `noise.csv`, files of events, and Audacity label tracks."""
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamrnn.errors import RecordingError, did_you_mean
 
 MANIFEST = "manifest.csv"
+NOISE = "noise.csv"
 # Whoever of these columns is filled says which recordings belong together: who spoke, wore the sensor, or which record.
 GROUP_COLUMNS = ("speaker", "subject", "record", "group")
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A label over a stretch of a recording, in seconds; `where` names its line for people; no `end` is the file's."""
+    """A label over a stretch of a recording, in seconds; `where` names its line for people; no `end` is the file's.
+
+    `source` names the recording that the stretch was taken from, where one was composed of others; "" if nobody says.
+    """
 
     where: str
     label: str
     start: float
     end: float | None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseMark:
+    """What lies under a stretch of a recording: a noise, `snr_db` below the speech; infinity for none.
+
+    `path` is the recording, or the manifest's folder where there is but one recording in it.
+    """
+
+    where: str
+    path: Path
+    start: float
+    end: float | None
+    noise: str
+    snr_db: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +89,23 @@ def read_marks(path: Path) -> list[Mark]:
     """The marks of an Audacity label track (.txt) or of a CSV with `start,end,label`. Raises RecordingError."""
     if path.suffix.lower() == ".txt":
         return _label_track(path)
-    return [_mark(where, line) for where, line in _lines(path, ("start", "end", "label"))]
+    lines = _lines(path, ("start", "end", "label"))
+    return [replace(_mark(where, line), source=line.get("source", "")) for where, line in lines]
+
+
+def read_noise(path: Path) -> list[NoiseMark]:
+    """The lines of a `noise.csv`: `start,end,noise,snr_db`, and `path` as in the manifest. Raises RecordingError."""
+    marks = []
+    for where, line in _lines(path, ("noise", "snr_db")):
+        mark = _mark(where, line)
+        # What is empty, or called so, is no noise: people write both.
+        none = line["noise"].lower() in ("", "none")
+        if none and line["snr_db"]:
+            raise RecordingError(f"{where}: snr_db {line['snr_db']} under no noise; name the noise or leave it empty")
+        snr_db = math.inf if none else _decibels(where, line["snr_db"])
+        place = _place(path.parent, line["path"]) if line.get("path") else path.parent
+        marks.append(NoiseMark(where, place, mark.start, mark.end, "" if none else line["noise"], snr_db))
+    return marks
 
 
 def _place(folder: Path, name: str) -> Path:
@@ -97,6 +134,16 @@ def _mark(where: str, line: dict[str, str]) -> Mark:
     if start < 0 or (end is not None and end < start):
         raise RecordingError(f"{where}: start {start:g} s, end {end} s; write 0 <= start <= end")
     return Mark(where, line.get("label", ""), start, end)
+
+
+def _decibels(where: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= 200:
+        raise RecordingError(f"{where}: snr_db is {text!r}; write decibels, as 10")
+    return value
 
 
 def _seconds(where: str, column: str, text: str) -> float:

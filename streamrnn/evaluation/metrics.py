@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Of a normal distribution, for 95 %.
 _Z = 1.959964
+_DRAWS = 500
 
 Confusion = Mapping[tuple[str, str], int]
 """(what was said, what was heard) -> how often."""
@@ -133,8 +135,46 @@ def over_recordings(confusions: Sequence[Confusion], measure: Callable[[Confusio
     value = measured(counts.sum(axis=0))
     low, high = 0.0, 1.0
     if len(confusions) > 1:
-        drawn = np.random.default_rng(0).multinomial(len(confusions), [1 / len(confusions)] * len(confusions), 500)
-        values = [measured(total) for total in drawn @ counts if total.sum()]
-        low, high = (float(bound) for bound in np.quantile(values, [0.025, 0.975]))
+        drawn = [total for total in _draws(counts) if total.sum()]
+        low, high = (float(bound) for bound in np.quantile([measured(total) for total in drawn], [0.025, 0.975]))
     right = sum(int(n) for (said, heard), n in zip(pairs, counts.sum(axis=0), strict=True) if said == heard)
     return Estimate(value, min(low, value), max(high, value), right, float(counts.sum()))
+
+
+def drawn_anew(counts: NDArray[Any], measure: Callable[[NDArray[Any]], float]) -> list[float]:
+    """A measure of the sum of counts (units, kinds), for 500 drawings of as many units with replacement (one seed).
+
+    The bootstrap of Efron (1979) over units that are independent of one another, such as recordings.
+    """
+    return [measure(total) for total in _draws(counts)]
+
+
+def _draws(counts: NDArray[Any]) -> NDArray[Any]:
+    """(units, kinds) -> (500, kinds): sums over units that were drawn anew."""
+    units = len(counts)
+    drawn: NDArray[Any] = np.random.default_rng(0).multinomial(units, [1 / units] * units, _DRAWS) @ counts
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The 95 % interval of a bootstrap over `units`; a single one spreads over nothing: its bounds are the value."""
+
+    low: float
+    high: float
+    units: int
+
+
+def over_units(counts: Sequence[float], of: Sequence[float]) -> Spread:
+    """The spread of `sum(counts) / sum(of)` when the units are drawn anew. Raises ValueError if all of `of` is 0."""
+    table = np.array([counts, of], np.float64).T
+    if not table[:, 1].sum() > 0:
+        raise ValueError("no unit was judged")
+    values = [n / total for n, total in _draws(table) if total > 0]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Spread(float(low), float(high), len(table))
+
+
+def proven_per_hour(hours: float) -> float:
+    """The rate an hour that no event in `hours` rules out with 95 %: 3 / hours, as -ln 0.05 is 3.0 (rule of three)."""
+    return 3.0 / hours

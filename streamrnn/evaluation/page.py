@@ -1,75 +1,117 @@
-"""A report as one HTML page that needs nothing else: tables, and the confusions as pictures in SVG."""
+"""A report as one HTML page that needs nothing else: what works, how well, what to change next, and the pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from streamrnn.evaluation.report import lines
-
-_CELL = 34
-_MARGIN = 130
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}pre{background:#f6f6f6;padding:1rem;overflow:auto}"
-    "svg{font:12px system-ui,sans-serif}"
-)
+from streamrnn.config import convert
+from streamrnn.evaluation import sections
+from streamrnn.evaluation.advice.finding import Finding
+from streamrnn.evaluation.advice.rules import findings
+from streamrnn.evaluation.report import TITLES
+from streamrnn.evaluation.sentences import MEANINGS, believed, duration, judged, number, outcome, percent
+from streamrnn.evaluation.style import STYLE
+from streamrnn.operating import Det
 
 
 def page(document: dict[str, Any]) -> str:
-    """The HTML of a report."""
+    """The HTML of a report; no script, no font, no picture from elsewhere."""
     name = escape(document["bundle"]["name"])
-    parts = [f"<h1>{name}</h1>", f"<pre>{escape(chr(10).join(lines(document)))}</pre>"]
-    parts += [f"<h2>Said and heard: {escape(on)}</h2>{_picture(c)}" for on, c in document["confusion"].items()]
-    if document["labels"]:
-        parts.append(f"<h2>Labels</h2>{_labels(document['labels'])}")
-    head = f'<meta charset="utf-8"><title>{name}: report</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
-
-
-def _picture(confusion: dict[str, dict[str, int]]) -> str:
-    """A row for each label said, a column for each heard; the darker a cell, the greater its share of the row."""
-    rows = sorted(confusion)
-    columns = sorted({heard for row in confusion.values() for heard in row} | set(rows))
-    width, height = _MARGIN + _CELL * len(columns), _MARGIN + _CELL * len(rows)
-    marks = []
-    for x, heard in enumerate(columns):
-        place = _MARGIN + _CELL * x + _CELL / 2
-        marks.append(f'<text transform="translate({place + 4},{_MARGIN - 6}) rotate(-60)">{escape(heard)}</text>')
-    for y, said in enumerate(rows):
-        top, total = _MARGIN + _CELL * y, sum(confusion[said].values())
-        marks.append(f'<text x="{_MARGIN - 8}" y="{top + 21}" text-anchor="end">{escape(said)}</text>')
-        for x, heard in enumerate(columns):
-            count = confusion[said].get(heard, 0)
-            marks.append(
-                _cell(_MARGIN + _CELL * x, top, count, count / max(1, total), "#1b7f4d" if said == heard else "#c0392b")
-            )
-    return f'<svg width="{width}" height="{height}" role="img">{"".join(marks)}</svg>'
-
-
-def _cell(left: int, top: int, count: int, shade: float, colour: str) -> str:
-    # The square root lets a single mistake among hundreds be seen.
-    box = (
-        f'<rect x="{left}" y="{top}" width="{_CELL - 2}" height="{_CELL - 2}" fill="{colour}" '
-        f'fill-opacity="{shade**0.5:.3f}" stroke="#ddd"/>'
+    parts = (
+        _summary(document),
+        _figures(document),
+        sections.said_and_heard(document),
+        sections.moments(document["labels"]),
+        sections.trade_off(convert(document["det"], Det), document),
+        sections.noises(document["noises"]),
+        sections.people(document["groups"]),
+        sections.delays(document),
+        sections.hours(document["hours"]),
+        sections.reliability(document["reliability"]),
+        sections.mistakes(document["mistakes"]),
+        sections.how(document),
     )
-    ink = "#fff" if shade > 0.3 else "#222"
-    text = f'<text x="{left + _CELL / 2 - 1}" y="{top + 21}" text-anchor="middle" fill="{ink}">{count}</text>'
-    return box + (text if count else "")
-
-
-def _labels(labels: dict[str, dict[str, float]]) -> str:
-    columns = list(dict.fromkeys(column for row in labels.values() for column in row))
-    head = "".join(f"<th>{escape(column.replace('_', ' '))}</th>" for column in columns)
-    body = "".join(
-        f"<tr><td>{escape(label)}</td>{''.join(f'<td>{_number(row.get(column))}</td>' for column in columns)}</tr>"
-        for label, row in labels.items()
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}: report</title><style>{STYLE}</style>"
     )
-    return f"<table><tr><th></th>{head}</tr>{body}</table>"
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
+def _summary(document: dict[str, Any]) -> str:
+    name = document["bundle"]["name"]
+    found = findings(document)
+    good = [finding for finding in found if finding.verdict == "works"]
+    rest = [finding for finding in found if finding.verdict != "works"]
+    parts = [
+        f"<h1>How well {escape(name)} recognises</h1>",
+        f'<p class="soft">bundle {escape(document["bundle"]["sha"][:12])}</p>',
+        f'<p class="lead">{escape(" ".join([judged(document), *outcome(document)]))}</p>',
+    ]
+    if good:
+        parts.append(f"<h2>What works</h2>{_listed(good)}")
+    if rest:
+        parts.append(
+            "<h2>What does not work yet, and what to change next</h2>"
+            '<p class="soft">The first ones first. Red is a fact, yellow is what these recordings cannot tell.</p>'
+            f"{_listed(rest)}"
+        )
+    return "".join(parts)
+
+
+def _listed(rows: Sequence[Finding]) -> str:
+    items = (
+        f'<li class="{row.verdict}"><span>{escape(row.says)}</span>'
+        + (f" <b>{escape(row.advice)}</b>" if row.advice else "")
+        + "</li>"
+        for row in rows
+    )
+    return f'<ul class="findings">{"".join(items)}</ul>'
+
+
+def _figures(document: dict[str, Any]) -> str:
+    cards = [
+        _card(TITLES[name][0], *_written(document, name), MEANINGS[name])
+        for name in TITLES
+        if name in document["estimates"] and (name, document["measured_on"][name]) != ("accuracy", "frames")
+    ]
+    if document["delay_s"]:
+        low, high = document["delay_intervals_s"]["p95"]
+        others = f"half {document['delay_s']['p50']:.2f} s, 99 of 100 {document['delay_s']['p99']:.2f} s"
+        value = f"{document['delay_s']['p95']:.2f} s"
+        cards.append(_card("delay, 19 of 20 within", value, f"{low:.2f} to {high:.2f} s; {others}", MEANINGS["delay"]))
+    if document["reliability"]:
+        error = document["reliability"]["error"]
+        interval = f"{percent(error['low'])} to {percent(error['high'])}; {document['reliability']['frames']:,} moments"
+        cards.append(_card("calibration error", percent(error["value"]), interval, MEANINGS["calibration"]))
+    return (
+        "<h2>The figures</h2>"
+        '<p class="soft">Under each figure stands the interval in which the true value lies with 95 % certainty: what '
+        "was measured is a sample, and more recordings would make the interval narrower.</p>"
+        f'<div class="figures">{"".join(cards)}</div>'
+    )
+
+
+def _card(name: str, value: str, interval: str, meaning: str) -> str:
+    return (
+        f'<div class="figure"><div class="name">{escape(name)}</div><div class="big">{escape(value)}</div>'
+        f'<div class="interval">{escape(interval)}</div><p class="soft">{escape(meaning)}</p></div>'
+    )
+
+
+def _written(document: dict[str, Any], name: str) -> tuple[str, str]:
+    """A figure, and its interval with what was counted."""
+    estimate = document["estimates"][name]
+    low, high = believed(document, name)
+    if name == "false_accepts_per_hour":
+        counted = f"{estimate['count']:,} in {duration(3600 * estimate['of'])}"
+        proven = f"; {document['proven']['sentence']}" if "proven" in document else ""
+        return number(estimate["value"]), f"{number(low)} to {number(high)}; {counted}{proven}"
+    if name == "macro_f1":
+        return f"{estimate['value']:.3f}", f"{low:.3f} to {high:.3f}"
+    sources = document["spreads"].get(name, {"units": 0})["units"]
+    of = f"; {estimate['count']:,} of {estimate['of']:,.0f}"
+    over = f", from {sources:,} sources" if 1 < sources < estimate["of"] else ""
+    return percent(estimate["value"]), f"{percent(low)} to {percent(high)}{of}{over}"

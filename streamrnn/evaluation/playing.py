@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, cycle
 
 import numpy as np
 
@@ -28,10 +29,11 @@ _SMALLEST_READ = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A recording that is to be played, with `margin` samples of silence before and after it."""
+    """A recording that is to be played, with `margin` samples of silence before and after it, or its first seconds."""
 
     recording: Playable
     margin: int
+    longest_s: float = math.inf
 
 
 def check_channels(serving: Serving, recording: Playable) -> None:
@@ -46,13 +48,14 @@ def check_channels(serving: Serving, recording: Playable) -> None:
 def play(
     serving: Serving,
     plays: Sequence[Play],
-    chunk_s: float,
-    ended: Callable[[Play], None],
+    chunk_s: float | Sequence[float],
+    ended: Callable[[Play], None] = lambda each: None,
     heard_s: Callable[[float], object] = lambda seconds: None,
 ) -> list[list[Event]]:
     """The events of each recording, in the order of `plays`; `ended` is told of each as it ends, `heard_s` of seconds.
 
-    They are those of a live stream, whatever `chunk_s` is. Raises RecordingError where samples cannot be read.
+    They are those of a live stream, whatever `chunk_s` is: the seconds of every chunk, or of several in turn. Raises
+    RecordingError where samples cannot be read.
     """
     engine = Engine([serving])
     heard: list[list[Event]] = [[] for _ in plays]
@@ -64,7 +67,8 @@ def play(
             recording = plays[place].recording
             check_channels(serving, recording)
             engine.open(str(place), recording.rate, recording.channels)
-            active[place] = 0, _chunks(plays[place], max(1, round(chunk_s * recording.rate)))
+            seconds = [chunk_s] if isinstance(chunk_s, (int, float)) else chunk_s
+            active[place] = 0, _chunks(plays[place], [max(1, round(each * recording.rate)) for each in seconds])
         if not active:
             return heard
         for place, (start, chunks) in list(active.items()):
@@ -81,15 +85,23 @@ def play(
             heard[int(event.stream)].append(event)
 
 
-def posteriors(serving: Serving, recording: Playable) -> Array:
+def posteriors(serving: Serving, recording: Playable, longest_s: float = math.inf) -> Array:
     """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
 
-    Frame `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
+    Of a recording longer than `longest_s` seconds it is what the bare step says of these, and no zeros follow. Frame
+    `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
     """
     recognizer = serving.recognizer
-    zeros = np.zeros((1, recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
-    said = list(_stepped(serving, chain(_resampled(serving, [recording]), [zeros])))
+    said = list(_stepped(serving, _whole(serving, recording, longest_s)))
     return np.concatenate([part[0] for part in said]) if said else np.zeros((0, len(recognizer.columns)), np.float32)
+
+
+def _whole(serving: Serving, recording: Playable, longest_s: float) -> Iterator[Samples]:
+    """(1, time, channels) block by block, and after the end of the recording the zeros of the delay."""
+    recognizer = serving.recognizer
+    yield from _resampled(serving, [recording], longest_s)
+    if recording.seconds <= longest_s:
+        yield np.zeros((1, recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
 
 
 def posteriors_together(serving: Serving, recordings: Sequence[Playable]) -> Iterator[Array]:
@@ -112,21 +124,23 @@ def posteriors_together(serving: Serving, recordings: Sequence[Playable]) -> Ite
     return _stepped(serving, blocks())
 
 
-def _resampled(serving: Serving, recordings: Sequence[Playable]) -> Iterator[Samples]:
+def _resampled(serving: Serving, recordings: Sequence[Playable], longest_s: float = math.inf) -> Iterator[Samples]:
     """(recordings, time, channels) block by block, at the recognizer's rate; they have one rate and length."""
     recognizer = serving.recognizer
     for recording in recordings:
         check_channels(serving, recording)
     resamplers = [open_resampler(each.rate, recognizer.rate, recognizer.channels) for each in recordings]
     rate = recordings[0].rate
-    for blocks in zip(*(each.blocks(max(_SMALLEST_READ, round(BLOCK_S * rate))) for each in recordings), strict=True):
+    size = max(_SMALLEST_READ, round(BLOCK_S * rate))
+    for blocks in zip(*(_first(each, size, longest_s) for each in recordings), strict=True):
         yield np.stack(
             [
                 resampler.push(mixed(block, recognizer.channels))
                 for resampler, block in zip(resamplers, blocks, strict=True)
             ]
         )
-    yield np.stack([resampler.finish() for resampler in resamplers])
+    if recordings[0].seconds <= longest_s:
+        yield np.stack([resampler.finish() for resampler in resamplers])
 
 
 def _stepped(serving: Serving, blocks: Iterator[Samples]) -> Iterator[Array]:
@@ -145,14 +159,26 @@ def _stepped(serving: Serving, blocks: Iterator[Samples]) -> Iterator[Array]:
             rest = rest[:, whole:]
 
 
-def _chunks(play: Play, length: int) -> Iterator[Samples]:
-    """The recording between its margins in chunks of `length`, and a last one of what is left."""
+def _chunks(play: Play, lengths: Sequence[int]) -> Iterator[Samples]:
+    """The recording between its margins in chunks of these lengths in turn, and a last one of what is left."""
     silence = np.zeros((play.margin, play.recording.channels), np.float32)
-    rest = silence[:0]
-    for block in chain([silence], play.recording.blocks(max(length, _SMALLEST_READ)), [silence]):
-        rest = np.concatenate([rest, block])
-        whole = len(rest) // length * length
-        yield from (rest[start : start + length] for start in range(0, whole, length))
-        rest = rest[whole:]
-    if len(rest):
-        yield rest
+    rest, at, turn = silence[:0], 0, cycle(lengths)
+    length = next(turn)
+    recorded = _first(play.recording, max(*lengths, _SMALLEST_READ), play.longest_s)
+    for block in chain([silence], recorded, [silence]):
+        rest, at = np.concatenate([rest[at:], block]), 0
+        while at + length <= len(rest):
+            yield rest[at : at + length]
+            at, length = at + length, next(turn)
+    if at < len(rest):
+        yield rest[at:]
+
+
+def _first(recording: Playable, length: int, longest_s: float) -> Iterator[Samples]:
+    """The blocks of a recording's first seconds."""
+    left = recording.length if recording.seconds <= longest_s else max(1, round(longest_s * recording.rate))
+    for block in recording.blocks(length):
+        yield block[:left]
+        left -= len(block)
+        if left <= 0:
+            return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from streamrnn import files
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.manifest import MANIFEST, Mark, Row, read_manifest, read_marks
+from streamrnn.evaluation.manifest import MANIFEST, NOISE, Mark, NoiseMark, Row, read_manifest, read_marks, read_noise
 from streamrnn.files.sound import Header
 
 # Names that data sets give to the samples that nobody has labelled.
@@ -20,11 +20,25 @@ _UNLABELLED = ("", "unlabelled", "unlabeled")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Samples `[start, end)` of a recording, at least one, and their label in the data folder; "_..." is background."""
+    """Samples `[start, end)` of a recording, at least one, and their label in the data folder; "_..." is background.
+
+    `source` names the recording they were taken from, if this one was composed of others; "" if nobody says.
+    """
 
     start: int
     end: int
     label: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Samples `[start, end)` of a recording under a noise, `snr_db` below the speech; "" and infinity for none."""
+
+    start: int
+    end: int
+    name: str
+    snr_db: float
 
 
 class Playable(Protocol):
@@ -66,6 +80,11 @@ class Playable(Protocol):
         ...
 
     @property
+    def noises(self) -> tuple[Noise, ...]:
+        """What lies under which part of it, in order of time; none where nobody says."""
+        ...
+
+    @property
     def length(self) -> int:
         """Its number of samples."""
         ...
@@ -90,6 +109,7 @@ class Recording:
 
     `group` is the speaker, subject or record, "" if unknown; `split` is "" if none is said. `labelled` says what the
     labels tell: of "events", outside of which is background, or of all "samples", outside of which nobody knows.
+    `noises` says which parts were mixed with what, where a `noise.csv` does.
     """
 
     path: Path
@@ -100,6 +120,7 @@ class Recording:
     segments: tuple[Segment, ...]
     span: tuple[int, int]
     labelled: Literal["events", "samples"]
+    noises: tuple[Noise, ...] = ()
 
     @property
     def length(self) -> int:
@@ -167,6 +188,8 @@ def read_data(paths: Sequence[Path]) -> Dataset:
             raise RecordingError(f"{path}: {what}; give a folder of recordings")
         manifest = path / MANIFEST
         found = list(_from_manifest(manifest) if manifest.is_file() else _from_folder(path))
+        if (path / NOISE).is_file():
+            found = _under_noise(found, read_noise(path / NOISE), path)
         usable = [item for item in found if isinstance(item, Recording)]
         unusable = [item for item in found if isinstance(item, LeftOut)]
         if not usable:
@@ -176,6 +199,35 @@ def read_data(paths: Sequence[Path]) -> Dataset:
         recordings += usable
         left_out += unusable
     return Dataset(tuple(recordings), tuple(left_out))
+
+
+def _under_noise(found: list[Recording | LeftOut], marks: list[NoiseMark], folder: Path) -> list[Recording | LeftOut]:
+    """The same with the noises that lie under them. Raises RecordingError for a line that belongs to none of them."""
+    paths = {item.path for item in found}
+    for mark in marks:
+        if mark.path == folder and len(paths) > 1:
+            raise RecordingError(f"{mark.where}: no path, and there are {len(paths)} recordings; say which in a column")
+        if mark.path not in {*paths, folder}:
+            raise RecordingError(f"{mark.where}: names {mark.path}, which is no recording here; mend the path")
+    by_path: dict[Path, list[NoiseMark]] = {}
+    for mark in marks:
+        by_path.setdefault(mark.path, []).append(mark)
+    return [
+        _noisy(item, by_path.get(item.path, by_path.get(folder, []))) if isinstance(item, Recording) else item
+        for item in found
+    ]
+
+
+def _noisy(recording: Recording, marks: list[NoiseMark]) -> Recording:
+    """With the stretches of noise as far as they lie in the recording, which may be a cut of the file."""
+    first, last = recording.span
+    noises = []
+    for mark in marks:
+        end = last if mark.end is None else min(last, round(mark.end * recording.rate))
+        start = max(first, round(mark.start * recording.rate))
+        if start < end:
+            noises.append(Noise(start - first, end - first, mark.noise, mark.snr_db))
+    return replace(recording, noises=tuple(sorted(noises, key=lambda noise: noise.start)))
 
 
 def _from_folder(folder: Path) -> Iterator[Recording | LeftOut]:
@@ -283,7 +335,7 @@ def _segment(mark: Mark, header: Header, span: tuple[int, int]) -> Segment:
             f"{first / header.rate:g} to {last / header.rate:g} s; mend the times"
         )
     start, end = max(start, first), min(end, last)
-    return Segment(start - first, max(end, start + 1) - first, mark.label)
+    return Segment(start - first, max(end, start + 1) - first, mark.label, mark.source)
 
 
 def _joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
@@ -294,7 +346,7 @@ def _joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
         place = latest.get(segment.label)
         if place is not None and segment.start < joined[place].end:
             before = joined[place]
-            joined[place] = Segment(before.start, max(before.end, segment.end), segment.label)
+            joined[place] = replace(before, end=max(before.end, segment.end))
         else:
             latest[segment.label] = len(joined)
             joined.append(segment)

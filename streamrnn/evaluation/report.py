@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from streamrnn.engine import Serving
-from streamrnn.evaluation import metrics
-from streamrnn.evaluation.metrics import Confusion, Estimate
-from streamrnn.evaluation.recordings import LeftOut
-from streamrnn.evaluation.run import Clip, Frames, Result, Stream
+from streamrnn.evaluation import breakdown, confusion, material, metrics, mistakes, reliability
+from streamrnn.evaluation.invariance import Invariance
+from streamrnn.evaluation.metrics import Estimate
+from streamrnn.evaluation.recordings import LeftOut, Playable, Recording
+from streamrnn.evaluation.run import Result
+from streamrnn.operating import UNMEASURED, Det
 
-NOTHING, SEVERAL = "(nothing)", "(several)"
 _WRONG_SHOWN = 20
+_DELAY_STEP_S = 0.02
+# A report of which nobody has played anything twice.
+UNCOMPARED = Invariance(0, 0.0, 0, "")
 
 # What people read, in its order; the name in the JSON, what it is, and how it is written.
-_TITLES = {
+TITLES = {
     "accuracy": ("clips right", "{:.1%}"),
     "clip_accuracy": ("highest mean posterior right", "{:.1%}"),
     "miss_rate": ("words missed", "{:.1%}"),
@@ -28,82 +32,165 @@ _TITLES = {
 }
 
 
-def report(result: Result, serving: Serving, split: str, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+def report(
+    result: Result,
+    serving: Serving,
+    split: str,
+    left_out: Sequence[LeftOut],
+    *,
+    det: Det = UNMEASURED,
+    invariance: Invariance = UNCOMPARED,
+) -> dict[str, Any]:
     """The judgement as a JSON document.
 
     At its top level, as far as they apply: `accuracy` (the share of clips right by the clip rule, or of frames where
     there are no clips but labelled samples), `clip_accuracy` (plain clip classification), `miss_rate`,
     `false_accepts_per_hour` (of the streams, not the clips), `frame_accuracy` and `macro_f1`; `estimates` has each with
-    its interval and count.
+    its interval and count, and `spreads` the interval that drawing the sources anew gives. `det` is what the bundle
+    knows of other thresholds.
     """
     estimates = _estimates(result)
     streams = (*result.words, *result.streams)
     judged = [stream.recording for stream in streams] + [each.recording for each in result.frames]
-    confusions = {
-        "clips": _clip_confusion(result.clips),
-        "streams": _stream_confusion(result.streams),
-        "frames": _frame_confusion(result.frames),
-    }
+    seconds = sum(recording.seconds for recording in judged)
+    spreads = material.spreads(result.words, result.streams)
     return {
         "bundle": {"name": serving.name, "sha": serving.sha},
+        "decoder": msgspec.to_builtins(serving.recognizer.config.decoder),
         "split": split,
         "recordings": len(judged),
-        "seconds": round(sum(recording.seconds for recording in judged), 3),
+        "seconds": round(seconds, 3),
+        "distinct_seconds": round(min(seconds, material.distinct_seconds(_recorded(judged))), 3),
+        "judged": {
+            "clips": len(result.clips),
+            "streams": len(result.streams),
+            "stream_seconds": round(sum(stream.recording.seconds for stream in result.streams), 3),
+            "words": sum(len(stream.said) for stream in streams),
+            "sample_labelled": len(result.frames),
+        },
         **{name: estimate.value for name, estimate in estimates.items()},
         "measured_on": {name: _measured_on(name, result) for name in estimates},
         "estimates": {name: msgspec.to_builtins(estimate) for name, estimate in estimates.items()},
-        "delay_s": metrics.quantiles([delay for stream in streams for delay in stream.delays]),
-        "labels": _labels(result),
-        "groups": _groups(result),
-        "confusion": {name: _nested(confusion) for name, confusion in confusions.items() if confusion},
+        "spreads": {name: msgspec.to_builtins(spread) for name, spread in spreads.items()},
+        **_proven(estimates),
+        **_delays(result),
+        "labels": breakdown.labels(result),
+        "groups": breakdown.groups(result),
+        "noises": breakdown.noises(result),
+        "hours": breakdown.hours(result),
+        "false_under": breakdown.false_under(result),
+        "confusion": confusion.confusions(result),
+        "reliability": _reliability(result),
+        "mistakes": msgspec.to_builtins(mistakes.mistakes(result)),
         "wrong_clips": [
             {"path": str(clip.recording.path), "said": clip.said, "heard": list(clip.heard), "plain": clip.plain}
             for clip in result.clips
             if not metrics.clip_is_right(clip.said, clip.heard)
         ],
         "left_out": [{"path": str(each.path), "reason": each.reason} for each in left_out],
+        "invariance": msgspec.to_builtins(invariance),
+        "det": msgspec.to_builtins(det),
     }
+
+
+def _recorded(judged: Sequence[Playable]) -> list[Recording]:
+    return [each for each in judged if isinstance(each, Recording)]
 
 
 def lines(document: dict[str, Any]) -> list[str]:
     """A report as text for people, a line each."""
     where = f"split {document['split']}" if document["split"] else "all splits"
     head = f"{document['bundle']['name']} ({document['bundle']['sha'][:12]}) on {document['recordings']} recordings"
-    written = [f"{head}, {document['seconds'] / 60:.1f} min, {where}"]
-    for name, (title, form) in _TITLES.items():
+    distinct = f"{document['distinct_seconds'] / 60:.1f} min of them distinct"
+    written = [f"{head}, {document['seconds'] / 60:.1f} min, {distinct}, {where}"]
+    for name, (title, form) in TITLES.items():
         if name in document["estimates"] and (name, document["measured_on"][name]) != ("accuracy", "frames"):
-            written.append(f"  {title:<30} {value_line(form, document['estimates'][name])}")
+            written.append(f"  {title:<30} {_said(name, document['estimates'][name])}")
+            spread = document["spreads"].get(name)
+            if spread and 1 < spread["units"] < document["estimates"][name]["of"]:
+                low, high = form.format(spread["low"]), form.format(spread["high"])
+                written.append(f"  {'  over its sources':<30} {low} to {high}; {spread['units']} drawn anew")
+    if "proven" in document:
+        written.append(f"  {document['proven']['sentence']}")
     if document["delay_s"]:
         delays = ", ".join(f"{name} {value:+.2f} s" for name, value in document["delay_s"].items())
         written.append(f"  {'decided after the word by':<30} {delays}")
-    for group, estimates in document["groups"].items():
-        for name, estimate in estimates.items():
-            title, form = _TITLES[name]
-            written.append(f"  {group}: {title:<{max(1, 28 - len(group))}} {value_line(form, estimate)}")
-    for wrong in document["wrong_clips"][:_WRONG_SHOWN]:
-        heard = ", ".join(wrong["heard"]) or "nothing"
-        written.append(f"  wrong: {wrong['path']} is {wrong['said']}, heard {heard}")
-    more = len(document["wrong_clips"]) - _WRONG_SHOWN
+    if document["reliability"]:
+        error = value_line("{:.1%}", document["reliability"]["error"]).rpartition(";")[0]
+        written.append(f"  {'posteriors are off by':<30} {error}; {document['reliability']['frames']} frames)")
+    written += [*_part_lines(document["groups"]), *_part_lines(document["noises"]), *_hour_lines(document["hours"])]
+    written += [f"  {mistake_line(mistake)}" for mistake in document["mistakes"][:_WRONG_SHOWN]]
+    more = len(document["mistakes"]) - _WRONG_SHOWN
     if more > 0:
-        written.append(f"  and {more} more, all in --json")
-    return written + [f"  left out: {each['reason']}" for each in document["left_out"]]
+        written.append(f"  and {more} more, in --json")
+    written += [f"  left out: {each['reason']}" for each in document["left_out"]]
+    return written + [f"  {sentence}" for sentence in [invariance_line(document["invariance"])] if sentence]
+
+
+def _part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
+    return [
+        f"  {part}: {TITLES[name][0]:<{max(1, 28 - len(part))}} {_said(name, estimate)}"
+        for part, estimates in parts.items()
+        for name, estimate in estimates.items()
+        if name in TITLES
+    ]
+
+
+def _hour_lines(streams: list[dict[str, Any]]) -> list[str]:
+    written = []
+    for stream in streams:
+        for row in stream["hours"]:
+            said = f", recall {value_line('{:.1%}', row['recall'])}" if "recall" in row else ""
+            false = rate_line(row["false_accepts_per_hour"])
+            written.append(f"  {stream['path']}, hour {row['hour']}: false accepts an hour {false}{said}")
+    return written
 
 
 def value_line(form: str, estimate: dict[str, Any]) -> str:
     """`97.0% (93.6% to 98.6%; 194 of 200)`."""
     value, low, high = (form.format(estimate[key]) for key in ("value", "low", "high"))
-    of = estimate["of"]
-    return f"{value} ({low} to {high}; {estimate['count']} of {f'{of:.0f}' if of == int(of) else f'{of:.2f} h'})"
+    return f"{value} ({low} to {high}; {estimate['count']} of {estimate['of']:.0f})"
+
+
+def rate_line(estimate: dict[str, Any]) -> str:
+    """`1.50 (0.31 to 4.39; 3 in 2.00 h)`."""
+    value, low, high = (f"{estimate[key]:.2f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high}; {estimate['count']} in {estimate['of']:.2f} h)"
+
+
+def _said(name: str, estimate: dict[str, Any]) -> str:
+    return rate_line(estimate) if name == "false_accepts_per_hour" else value_line(TITLES[name][1], estimate)
+
+
+def mistake_line(mistake: dict[str, Any]) -> str:
+    """`wrong: four.wav at 0.00 s is four, heard seven`."""
+    where = f"{mistake['path']} at {mistake['at']:.2f} s"
+    said = f"is {mistake['said']}" if mistake["kind"] != "false" else f"under {mistake['said']}"
+    under = f", {mistake['noise']}" if mistake["noise"] else ""
+    kind = "wrong" if mistake["kind"] == "clip" else mistake["kind"]
+    return f"{kind}: {where} {said}, heard {mistake['heard'] or 'nothing'}{under}"
+
+
+def invariance_line(invariance: dict[str, Any]) -> str:
+    """What playing in odd chunks showed; "" if nothing was."""
+    if not invariance["recordings"]:
+        return ""
+    if invariance["difference"]:
+        return f"odd chunks gave OTHER events, which is a fault of streamrnn: {invariance['difference']}"
+    return (
+        f"{invariance['recordings']} recordings played again in odd chunks gave the same events "
+        f"({invariance['events']} in {invariance['seconds'] / 60:.1f} min)"
+    )
 
 
 def _estimates(result: Result) -> dict[str, Estimate]:
     estimates: dict[str, Estimate] = {}
     if result.clips:
-        estimates["accuracy"] = _clips_right(result.clips)
+        estimates["accuracy"] = breakdown.clips_right(result.clips)
         estimates["clip_accuracy"] = metrics.share(sum(c.plain == c.said for c in result.clips), len(result.clips))
     streams = (*result.words, *result.streams)
     if any(stream.said for stream in streams):
-        estimates["miss_rate"] = _missed(streams)
+        estimates["miss_rate"] = breakdown.missed(streams)
     if result.streams:
         hours = sum(stream.recording.seconds for stream in result.streams) / 3600
         false = sum(len(stream.matching.false) for stream in result.streams)
@@ -114,7 +201,7 @@ def _estimates(result: Result) -> dict[str, Estimate]:
         estimates["macro_f1"] = metrics.over_recordings(frames, metrics.macro_f1)
         estimates.setdefault("accuracy", estimates["frame_accuracy"])
     elif result.clips:
-        each_clip = [_clip_confusion([clip]) for clip in result.clips]
+        each_clip = [confusion.of_clips([clip]) for clip in result.clips]
         estimates["macro_f1"] = metrics.over_recordings(each_clip, metrics.macro_f1)
     return estimates
 
@@ -127,90 +214,49 @@ def _measured_on(name: str, result: Result) -> str:
     return "words" if name == "miss_rate" else "streams"
 
 
-def _clips_right(clips: Sequence[Clip]) -> Estimate:
-    return metrics.share(sum(metrics.clip_is_right(clip.said, clip.heard) for clip in clips), len(clips))
+def _proven(estimates: dict[str, Estimate]) -> dict[str, Any]:
+    """What no false accept at all proves: less than people think."""
+    false = estimates.get("false_accepts_per_hour")
+    if false is None or false.count:
+        return {}
+    below = metrics.proven_per_hour(false.of)
+    sentence = f"zero in {false.of:.3g} hours proves only < {below:.3g} an hour (3 / hours, 95 %)"
+    return {"proven": {"hours": false.of, "below_per_hour": below, "sentence": sentence}}
 
 
-def _missed(streams: Iterable[Stream]) -> Estimate:
-    said = [(len(stream.matching.missed), len(stream.said)) for stream in streams]
-    return metrics.share(sum(missed for missed, _ in said), sum(of for _, of in said))
-
-
-def _labels(result: Result) -> dict[str, dict[str, float]]:
-    """Of each label: how often it was said and missed, and falsely heard in streams; its F1 in frames."""
-    said: Counter[str] = Counter()
-    missed: Counter[str] = Counter()
-    false: Counter[str] = Counter()
-    for stream in (*result.words, *result.streams):
-        said.update(interval.label for interval in stream.said)
-        missed.update(stream.said[s].label for s in stream.matching.missed)
-    for stream in result.streams:
-        false.update(stream.heard[h].label for h in stream.matching.false)
-    labels: dict[str, dict[str, float]] = {
-        label: {"said": said[label], "missed": missed[label], "false_accepts": false[label]}
-        for label in sorted({*said, *false})
+def _delays(result: Result) -> dict[str, Any]:
+    """Quantiles in seconds of the stream, their intervals by drawing the words anew, and a histogram."""
+    streams = (*result.words, *result.streams)
+    delays = [delay for stream in streams for delay in stream.delays]
+    if not delays:
+        return {"delay_s": {}}
+    drawn = np.random.default_rng(0).choice(delays, (500, len(delays)))
+    bounds = np.quantile(np.quantile(drawn, [0.5, 0.95, 0.99], axis=1), [0.025, 0.975], axis=1)
+    first = int(np.floor(min(delays) / _DELAY_STEP_S))
+    counts = np.bincount([int(np.floor(delay / _DELAY_STEP_S)) - first for delay in delays])
+    return {
+        "delay_s": metrics.quantiles(delays),
+        "delay_intervals_s": {name: bounds[:, i].tolist() for i, name in enumerate(("p50", "p95", "p99"))},
+        "delay_histogram": {"first_s": first * _DELAY_STEP_S, "step_s": _DELAY_STEP_S, "counts": counts.tolist()},
+        "delays_cut_off": sum(len(stream.matching.hits) for stream in streams) - len(delays),
     }
-    for label, score in metrics.class_scores(_frame_confusion(result.frames)).items():
-        labels.setdefault(label, {}).update(
-            frames=score.said, precision=score.precision, recall=score.recall, f1=score.f1
-        )
-    return labels
 
 
-def _groups(result: Result) -> dict[str, dict[str, Any]]:
-    """Of each speaker or subject that is named: its own accuracy, miss rate and share of frames."""
-    clips: dict[str, list[Clip]] = defaultdict(list)
-    streams: dict[str, list[Stream]] = defaultdict(list)
-    frames: dict[str, list[Frames]] = defaultdict(list)
-    for clip in result.clips:
-        clips[clip.recording.group].append(clip)
-    for stream in result.streams:
-        if stream.said:
-            streams[stream.recording.group].append(stream)
-    for each in result.frames:
-        if each.confusion:
-            frames[each.recording.group].append(each)
-    groups: dict[str, dict[str, Any]] = {}
-    for group in sorted({*clips, *streams, *frames} - {""}):
-        estimates: dict[str, Estimate] = {}
-        if clips[group]:
-            estimates["accuracy"] = _clips_right(clips[group])
-        if streams[group]:
-            estimates["miss_rate"] = _missed(streams[group])
-        if frames[group]:
-            confusions = [each.confusion for each in frames[group]]
-            estimates["frame_accuracy"] = metrics.over_recordings(confusions, lambda c: metrics.accuracy(c).value)
-        groups[group] = {name: msgspec.to_builtins(estimate) for name, estimate in estimates.items()}
-    return groups
-
-
-def _clip_confusion(clips: Iterable[Clip]) -> Counter[tuple[str, str]]:
-    return Counter(
-        (clip.said, clip.heard[0] if len(clip.heard) == 1 else SEVERAL if clip.heard else NOTHING) for clip in clips
-    )
-
-
-def _stream_confusion(streams: Iterable[Stream]) -> Counter[tuple[str, str]]:
-    pairs: Counter[tuple[str, str]] = Counter()
-    for stream in streams:
-        matching = stream.matching
-        paired = (*matching.hits, *matching.confusions)
-        pairs.update((stream.said[s].label, stream.heard[h].label) for s, h in paired)
-        said, heard = {s for s, _ in paired}, {h for _, h in paired}
-        pairs.update((interval.label, NOTHING) for s, interval in enumerate(stream.said) if s not in said)
-        pairs.update((NOTHING, interval.label) for h, interval in enumerate(stream.heard) if h not in heard)
-    return pairs
-
-
-def _frame_confusion(frames: Iterable[Frames]) -> Counter[tuple[str, str]]:
-    total: Counter[tuple[str, str]] = Counter()
-    for each in frames:
-        total.update(each.confusion)
-    return total
-
-
-def _nested(confusion: Confusion) -> dict[str, dict[str, int]]:
-    nested: dict[str, dict[str, int]] = defaultdict(dict)
-    for (said, heard), count in sorted(confusion.items()):
-        nested[said][heard] = count
-    return dict(nested)
+def _reliability(result: Result) -> dict[str, Any]:
+    """Calibration error and diagram of the frames that teach, and of those in which a label is the highest."""
+    if not result.reliability:
+        return {}
+    found: dict[str, Any] = {}
+    for name, bins in (
+        ("", [each.all_frames for each in result.reliability]),
+        ("labels", [each.labels for each in result.reliability if each.labels.any()]),
+    ):
+        if bins:
+            error = reliability.calibration_errors(bins)
+            part = {
+                "frames": int(error.of),
+                "error": msgspec.to_builtins(error),
+                "diagram": reliability.diagram(bins),
+            }
+            found |= {name: part} if name else part
+    return found

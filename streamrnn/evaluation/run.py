@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from streamrnn.evaluation.matching import Interval, Matching, match
 from streamrnn.evaluation.metrics import count_pairs
 from streamrnn.evaluation.playing import BLOCK_S, Play, check_channels, play, posteriors
 from streamrnn.evaluation.recordings import Playable, Recording
+from streamrnn.evaluation.reliability import Reliability, reliability, taught
 from streamrnn.events import Event, Heard
 from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label_of
 
@@ -24,6 +26,10 @@ from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label
 _LONGEST_CLIP_S = 10.0
 # The clip rule: a clip is played with this much silence before and after it.
 _MARGIN_S = 0.5
+# So much of the streams, in their order, is looked at frame by frame: posteriors of eight hours tell no more. Frames
+# that are a minute apart have nothing to do with one another: intervals come from minutes (Künsch 1989).
+_RELIABILITY_S = 3600.0
+_BLOCK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +44,30 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What was said and heard in a recording, in seconds of it, and when each event was decided."""
+    """What was said and heard in a recording, in seconds of it; when each event was decided, and with what score.
+
+    `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
+    silence that follows a clip.
+    """
 
     recording: Playable
     said: tuple[Interval, ...]
     heard: tuple[Interval, ...]
     decided: tuple[float, ...]
     matching: Matching
+    scores: tuple[float, ...] = ()
+    sources: tuple[str, ...] = ()
+    until: float = math.inf
 
     @property
     def delays(self) -> list[float]:
-        """Seconds from the end of each word that was hit to the decision."""
-        return [self.decided[h] - self.said[s].end for s, h in self.matching.hits]
+        """Seconds of the stream from the end of each word that was hit to when the event could be known.
+
+        Words are left out that only the end of the stream decided: how long they would have taken nobody knows.
+        """
+        return [
+            self.decided[h] - self.said[s].end for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +80,17 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that a bundle was judged on: words are the clips as streams as well, `streams` are the others."""
+    """All that a bundle was judged on: words are the clips as streams as well, `streams` are the others.
+
+    `reliability` has the frames that teach, minute by minute of each recording: of clips, of labelled samples, and of
+    the first hour of the streams.
+    """
 
     clips: tuple[Clip, ...]
     words: tuple[Stream, ...]
     streams: tuple[Stream, ...]
     frames: tuple[Frames, ...]
+    reliability: tuple[Reliability, ...] = ()
 
 
 def evaluate(
@@ -94,16 +117,31 @@ def evaluate(
     ]
     heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s)
     judged = [_stream(each, events, config) for each, events in zip(plays, heard, strict=True)]
-    frames = []
+    words = [stream for stream in judged if is_clip(stream.recording, config)]
+    streams = [stream for stream in judged if not is_clip(stream.recording, config)]
+    clips, frames = [], []
+    reliable: list[Reliability] = []
+    for word in words:
+        said = posteriors(serving, word.recording)
+        clips.append(_clip(serving.recognizer, word, said))
+        reliable.extend(_reliability(serving.recognizer, word.recording, said))
     for recording in by_sample:
-        frames.append(_frames(serving, recording))
+        said = posteriors(serving, recording)
+        frames.append(_frames(serving.recognizer, recording, said))
+        reliable.extend(_reliability(serving.recognizer, recording, said))
         ended(recording)
-    pairs = list(zip(plays, judged, strict=True))
+    left_s = _RELIABILITY_S
+    for stream in streams:
+        if left_s > 0:
+            said = posteriors(serving, stream.recording, left_s)
+            reliable.extend(_reliability(serving.recognizer, stream.recording, said))
+            left_s -= stream.recording.seconds
     return Result(
-        clips=tuple(_clip(serving, stream) for each, stream in pairs if is_clip(each.recording, config)),
-        words=tuple(stream for each, stream in pairs if is_clip(each.recording, config)),
-        streams=tuple(stream for each, stream in pairs if not is_clip(each.recording, config)),
+        clips=tuple(clips),
+        words=tuple(words),
+        streams=tuple(streams),
         frames=tuple(frames),
+        reliability=tuple(each for each in reliable if each.all_frames.any()),
     )
 
 
@@ -148,18 +186,35 @@ def said_in(recording: Playable, config: RecognizerConfig) -> tuple[Interval, ..
 
 def _stream(played: Play, events: Sequence[Event], config: RecognizerConfig) -> Stream:
     rate, said = played.recording.rate, said_in(played.recording, config)
+    words = [segment for segment in played.recording.segments if label_of(config, segment.label) != BACKGROUND]
     detections = [(event.sample, event.body) for event in events if isinstance(event.body, Heard)]
     heard = tuple(
         Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
         for _, body in detections
     )
     decided = tuple((sample - played.margin) / rate for sample, _ in detections)
-    return Stream(played.recording, said, heard, decided, match(said, heard))
+    scores = tuple(body.score for _, body in detections)
+    return Stream(
+        recording=played.recording,
+        said=said,
+        heard=heard,
+        decided=decided,
+        matching=match(said, heard),
+        scores=scores,
+        sources=tuple(word.source for word in words),
+        until=(played.recording.length + played.margin) / rate,
+    )
 
 
-def _clip(serving: Serving, stream: Stream) -> Clip:
-    recognizer = serving.recognizer
-    said = posteriors(serving, stream.recording)
+def _reliability(recognizer: Recognizer, recording: Playable, said: Array) -> Iterator[Reliability]:
+    target, teaches = taught(recognizer, recording, len(said))
+    block = max(1, round(_BLOCK_S * recognizer.frame_rate))
+    for start in range(0, len(said), block):
+        those = slice(start, start + block)
+        yield reliability(recognizer, said[those], target[those], teaches[those])
+
+
+def _clip(recognizer: Recognizer, stream: Stream, said: Array) -> Clip:
     return Clip(
         recording=stream.recording,
         said=stream.said[0].label,
@@ -175,10 +230,8 @@ def plain_label(said: Array, columns: Sequence[str]) -> str:
     return columns[labels[int(np.argmax(means))]]
 
 
-def _frames(serving: Serving, recording: Playable) -> Frames:
+def _frames(recognizer: Recognizer, recording: Playable, said: Array) -> Frames:
     """Each frame whose label is known is judged by its highest posterior."""
-    recognizer = serving.recognizer
-    said = posteriors(serving, recording)
     truth = frame_labels(recognizer, recording, len(said))
     heard = _best(recognizer, said)
     known = [(label, guess) for label, guess in zip(truth, heard, strict=True) if label]

@@ -93,6 +93,11 @@ class Stock:
         stretch = self._stretch(number, place, count)
         return stretch / max(1e-9, float(np.sqrt(np.mean(np.square(stretch, dtype=np.float64)))))
 
+    def noise_name(self, number: int) -> str:
+        """The name of the file of a noise, or what was synthesised."""
+        recorded = len(self._noises)
+        return self._noises[number].path.stem if number < recorded else ("white", "pink")[number - recorded]
+
     def hiss(self, start: int, count: int) -> Samples:
         """`(count,)` of white noise of unit power, the same for the same `start`."""
         return np.take(self._synthetic[0], np.arange(start, start + count), mode="wrap")

@@ -181,9 +181,10 @@ def _copy(network: Network) -> Tensors:
 
 
 def _average(average: Tensors, network: Network, factor: float) -> None:
+    now = network.state_dict()
     with torch.no_grad():
-        for name, value in network.state_dict().items():
-            average[name].lerp_(value, 1.0 - factor)
+        for name, value in average.items():
+            value.lerp_(now[name], 1.0 - factor)
 
 
 def _mines(config: FitConfig, step: int) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from streamrnn.network import Network
 from streamrnn.training.pieces import Piece, Samples
 
-_ROWS = 64
+ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ def judge(network: Network, pieces: Sequence[Piece]) -> Judgement:
     network.eval()
     loss, frames, right, labelled = 0.0, 0.0, 0.0, 0.0
     with torch.inference_mode():
-        for start in range(0, len(pieces), _ROWS):
-            samples, target, teaches = (part.to(device) for part in batch(pieces[start : start + _ROWS]))
+        for start in range(0, len(pieces), ROWS):
+            samples, target, teaches = (part.to(device) for part in batch(pieces[start : start + ROWS]))
             initial = {name: value.to(device) for name, value in network.initial_state(len(samples)).items()}
             logits, _ = network(samples, initial)
             count = float(teaches.sum())

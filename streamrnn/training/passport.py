@@ -47,7 +47,11 @@ def passport(plan: TrainingConfig, folders: Sequence[Path], recordings: Sequence
 
 def plan_hash(plan: TrainingConfig, recordings: Iterable[Recording], origin: str) -> str:
     """What a checkpoint must have been made for, to be resumed: config, labels and beginning."""
-    said = [(recording.path.name, recording.span, recording.split, recording.segments) for recording in recordings]
+    said = [
+        # What a stretch was composed from teaches nothing.
+        (r.path.name, r.span, r.split, [{"start": s.start, "end": s.end, "label": s.label} for s in r.segments])
+        for r in recordings
+    ]
     text = msgspec.json.encode([msgspec.to_builtins(plan), said, origin])
     return hashlib.sha256(text).hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from streamrnn.evaluation.summary import summary
 from streamrnn.network import Network
 from streamrnn.speech import espeak
 from streamrnn.training import checkpoint, loading, plots
+from streamrnn.training.calibration import Calibration, calibrate
 from streamrnn.training.checkpoint import Checkpoint, Progress
 from streamrnn.training.export import export
 from streamrnn.training.fit import Run, fit
@@ -144,11 +145,13 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     finally:
         teller.close()
     plots.draw(job.folder / "metrics.jsonl", job.folder / "training.png", plan.training.clip_norm)
+    calibrated = calibrate(network, pieces)
+    print(f"posteriors calibrated by a temperature of {calibrated.temperature:.2f}", file=out, flush=True)
     print("exporting", file=out, flush=True)
     made = passport(plan, job.folders, recordings)
     if start.origin:
         made["origin"] = start.origin
-    return export(network, job.out, {**made, "metrics": _metrics(progress)})
+    return export(network, job.out, {**made, "metrics": _metrics(progress, calibrated)})
 
 
 def _make(folder: Path) -> None:
@@ -182,10 +185,11 @@ def _measure(network: Network, material: Material) -> None:
     network.measure(torch.from_numpy(np.ascontiguousarray(lanes.next().samples)))
 
 
-def _metrics(progress: Progress) -> dict[str, float]:
+def _metrics(progress: Progress, calibrated: Calibration) -> dict[str, float]:
     return {
         "steps": progress.step,
         "best_step": progress.best_step,
         "judged_loss": progress.best_loss,
         "judged_accuracy": progress.best_accuracy,
+        **asdict(calibrated),
     }
