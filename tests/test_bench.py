@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from streamrnn import bench, cli
@@ -118,3 +119,17 @@ def test_models_are_compared_by_one_command(tmp_path: Path, capsys: pytest.Captu
     assert "| lstm |" in shown
     assert "--data tones --set training.steps=3" in shown
     assert str(tmp_path / "tones ") not in shown
+
+
+def test_ways_to_carry_state_are_compared_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_tone_words(tmp_path / "words", clips=3).parent
+    config, out = tmp_path / "tiny.yaml", tmp_path / "carried.md"
+    config.write_text(tiny.WORDS)
+    arguments = ["bench", "--carrying", str(config), "--data", str(data), "--set", "training.steps=3", "--json"]
+    assert cli.main([*arguments, "--out", str(out)]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert len(compared["trained"]) == 3
+    for played in compared["trained"].values():
+        assert list(played) == ["whole clip", "streamed, reset before each", "streamed, never reset"]
+        assert all(0 <= each["value"] <= 1 for each in played.values())
+    assert "| trained | whole clip |" in out.read_text()

@@ -4,15 +4,18 @@
   streamrnn bench mine.bundle --json
   streamrnn bench --loop
   streamrnn bench --models configs/digits.yaml --data recordings/ --set training.steps=600
+  streamrnn bench --carrying configs/digits.yaml --data recordings/ --set training.steps=600
 
 The first two measure a bundle on the onnx backend. --loop measures the onnx and the torch backend side by side with
 torchaudio's MelSpectrogram and nn.GRU in a hand-written loop. --models trains a recognizer of your config with each
-recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost.
+recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost. --carrying trains it without
+carried state, with it, and with state carried over unrelated words, and plays each to the end of a stream.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import tempfile
@@ -30,12 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--models", type=Path, metavar="CONFIG", help="train and compare the recurrent bodies; needs torch"
     )
-    parser.add_argument("--data", type=Path, action="append", default=[], metavar="DIR", help="of --models; repeatable")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="of --models: change a key of the config"
+    what.add_argument(
+        "--carrying", type=Path, metavar="CONFIG", help="train and compare ways to carry the state; needs torch"
     )
-    parser.add_argument("--split", default="dev", metavar="NAME", help="of --models: judge on it; default %(default)s")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="of --models: write the tables as a Markdown page")
+    parser.add_argument(
+        "--data", type=Path, action="append", default=[], metavar="DIR", help="of --models and --carrying; repeatable"
+    )
+    parser.add_argument(
+        "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="of both: change a key of the config"
+    )
+    parser.add_argument("--split", default="dev", metavar="NAME", help="of both: judge on it; default %(default)s")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="of both: write the tables as a Markdown page")
     parser.add_argument("--batches", default="1,16,64,512", metavar="N,...", help="streams at once; %(default)s")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contestant at each size; %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -44,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print; the exit code."""
     if arguments.models is not None:
-        return _models(arguments)
+        return _trained(arguments, arguments.models, "compare", "GRU, LSTM and the plain RNN")
+    if arguments.carrying is not None:
+        return _trained(arguments, arguments.carrying, "carrying", "Carried state")
     return _costs(arguments)
 
 
@@ -81,41 +91,43 @@ def _row(cost: Any) -> dict[str, Any]:
     return {"batch": cost.batch, "chunk_ms": cost.chunk_ms, "microseconds": cost.microseconds}
 
 
-def _models(arguments: argparse.Namespace) -> int:
+def _trained(arguments: argparse.Namespace, config: Path, room: str, title: str) -> int:
+    """Train several recognizers by one config and print what the comparison in that room of training says."""
     from streamrnn.config import load
     from streamrnn.evaluation.recordings import read_data
     from streamrnn.evaluation.run import choose_split
     from streamrnn.training.plan import TrainingConfig
 
     if not arguments.data:
-        raise ConfigError("--models: needs recordings; add --data DIR")
-    plan = load(arguments.models, TrainingConfig, arguments.overrides)
+        raise ConfigError("needs recordings; add --data DIR")
+    plan = load(config, TrainingConfig, arguments.overrides)
     data = read_data(arguments.data)
     judged = choose_split(data.recordings, arguments.split)
     try:
-        from streamrnn.training import compare
+        comparison = importlib.import_module(f"streamrnn.training.{room}")
         from streamrnn.training.run import Job
     except ModuleNotFoundError as error:
         raise _needs(error) from None
     with tempfile.TemporaryDirectory(prefix="streamrnn-compare-") as folder:
         job = Job(plan, tuple(arguments.data), data, Path(folder))
-        compared = compare.compare(job, judged, lambda line: print(line, file=sys.stderr, flush=True))
+        compared = comparison.compare(job, judged, lambda line: print(line, file=sys.stderr, flush=True))
     if arguments.out:
-        page = "\n".join(["# GRU, LSTM and the plain RNN", "", _made_by(arguments), "", *compare.lines(compared, plan)])
+        page = "\n".join([f"# {title}", "", _made_by(arguments), "", *comparison.lines(compared, plan)])
         try:
             arguments.out.write_text(page + "\n", encoding="utf-8")
         except OSError as error:
             raise UserError(f"--out {arguments.out}: {error.strerror or error}; choose another file") from None
     if arguments.json:
-        print(json.dumps(compare.document(compared, plan), indent=1))
+        print(json.dumps(comparison.document(compared, plan), indent=1))
     else:
-        print("\n".join(compare.lines(compared, plan)))
+        print("\n".join(comparison.lines(compared, plan)))
     return 0
 
 
 def _made_by(arguments: argparse.Namespace) -> str:
     """What to type to make the page again; the name of a data folder is enough, wherever it lies."""
-    words = ["streamrnn bench --models", str(arguments.models)]
+    what = "--models" if arguments.models is not None else "--carrying"
+    words = [f"streamrnn bench {what}", str(arguments.models or arguments.carrying)]
     words += [f"--data {folder.resolve().name}" for folder in arguments.data]
     words += [f"--set {override}" for override in arguments.overrides or []]
     return f"Made by `{' '.join(words)} --out {arguments.out}`, judged on the split `{arguments.split}`."

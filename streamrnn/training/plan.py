@@ -46,10 +46,12 @@ class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WordsConfig(PlugConfig, frozen=True, tag="words"):
     """Words at random places in endless lanes, with pauses, talk, noise, rooms, gain and speed drawn anew each time.
 
-    A share of `stretched` variants is faster or slower with the voice as it was, beside `speed`, which changes both.
-    `margin_ms` of what was recorded around a word is kept. A share of `background` of the words is drawn from what must
-    not be recognised, and of `broken` is half a word. A share of `talking` of the pieces is cut from long recordings,
-    and of `silent` holds no word at all. Noise is a neighbour's talk in a share of `babble` of the noisy lanes.
+    A piece has so many `words`; a share of `anew` of the pieces begins with a fresh state, the others go on with what
+    the one before has left, though they have nothing to do with it. A share of `stretched` variants is faster or slower
+    with the voice as it was, beside `speed`, which changes both. `margin_ms` of the recording around a word is kept. A
+    share of `background` of the words is drawn from what must not be recognised, and of `broken` is half a word. A
+    share of `talking` of the pieces is cut from long recordings, and of `silent` holds no word at all. Noise is a
+    neighbour's talk in a share of `babble` of the noisy lanes.
     """
 
     variants: Count = 6
@@ -70,6 +72,7 @@ class WordsConfig(PlugConfig, frozen=True, tag="words"):
     talking: Share = 0.0
     silent: Share = 0.0
     babble: Share = 0.0
+    words: Range = Range(2, 7)
     anew: Share = 0.05
     speech: SpeechConfig | None = None
 

@@ -160,7 +160,7 @@ class Words:
         one_group = self._groups[int(random.integers(len(self._groups)))] if random.random() < 0.5 else ""
         placed: list[tuple[int, Sound]] = []
         at = int(random.uniform(config.pause_ms.least, config.pause_ms.most) * rate / 1000)
-        for _ in range(int(random.integers(2, 8))):
+        for _ in range(int(random.integers(int(config.words.least), int(config.words.most) + 1))):
             word = self._word(random, one_group)
             placed.append((at, word))
             at += word.end + self._pause(random)
