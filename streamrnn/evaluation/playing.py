@@ -82,11 +82,12 @@ def play(
             heard[int(event.stream)].append(event)
 
 
-def posteriors(serving: Serving, recording: Recording, longest_s: float = math.inf) -> Array:
+def posteriors(serving: Serving, recording: Recording, longest_s: float = math.inf, margin: int = 0) -> Array:
     """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
 
-    Of a recording longer than `longest_s` seconds it is what the bare step says of these, and no zeros follow. Frame
-    `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
+    `margin` samples of silence stand before and after it. Of a recording longer than `longest_s` seconds it is what
+    the bare step says of these, and no zeros follow. Frame `i` is said after `(i + 1) * hop` samples at the
+    recognizer's rate. Raises RecordingError.
     """
     check_channels(serving, recording)
     recognizer = serving.recognizer
@@ -94,10 +95,13 @@ def posteriors(serving: Serving, recording: Recording, longest_s: float = math.i
     zeros = np.zeros((recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
 
     def resampled() -> Iterator[Samples]:
+        silence = np.zeros((margin, recognizer.channels), np.float32)
+        yield resampler.push(silence)
         for block in _first(recording, max(_SMALLEST_READ, round(BLOCK_S * recording.rate)), longest_s):
             yield resampler.push(mixed(block, recognizer.channels))
         if recording.seconds > longest_s:
             return
+        yield resampler.push(silence)
         yield resampler.finish()
         yield zeros
 
