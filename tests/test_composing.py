@@ -14,7 +14,8 @@ from tones import RATE, recognizer
 
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.composing import CLEAN, Composed, Recipe, compose, distinct_seconds
-from streamrnn.evaluation.recordings import Recording, Segment, read_data
+from streamrnn.evaluation.playable import Segment
+from streamrnn.evaluation.recordings import Recording, read_data
 from streamrnn.evaluation.stock import Stock, gather
 from streamrnn.testing.signals import sentence
 

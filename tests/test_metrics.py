@@ -81,3 +81,35 @@ def test_macro_f1_counts_rare_classes_as_much_as_common_ones() -> None:
 def test_quantiles_of_delays() -> None:
     assert metrics.quantiles([]) == {}
     assert metrics.quantiles([0.1] * 99 + [1.0])["p50"] == pytest.approx(0.1)
+
+
+units = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 20)), min_size=2, max_size=30)
+
+
+@given(units)
+def test_units_that_are_alike_spread_little_and_a_single_one_not_at_all(pairs: list[tuple[int, int]]) -> None:
+    counts, of = [float(count) for count, _ in pairs], [float(total) for _, total in pairs]
+    spread = metrics.over_units(counts, of)
+    rates = [count / total for count, total in zip(counts, of, strict=True)]
+    assert min(rates) - 1e-9 <= spread.low <= spread.high <= max(rates) + 1e-9
+    alone = metrics.over_units(counts[:1], of[:1])
+    assert (alone.low, alone.high, alone.units) == (pytest.approx(rates[0]), pytest.approx(rates[0]), 1)
+
+
+def test_words_of_few_sources_are_less_certain_than_as_many_sources() -> None:
+    few = metrics.over_units([50.0, 0.0, 0.0, 0.0], [50.0] * 4)
+    many = metrics.over_units([1.0] * 50 + [0.0] * 150, [1.0] * 200)
+    wilson = metrics.share(50, 200)
+    assert few.high - few.low > 2 * (many.high - many.low)
+    assert many.high - many.low == pytest.approx(wilson.high - wilson.low, rel=0.15)
+
+
+def test_no_unit_no_spread() -> None:
+    with pytest.raises(ValueError, match="no unit"):
+        metrics.over_units([0.0], [0.0])
+
+
+@given(st.floats(0.01, 100))
+def test_none_in_so_many_hours_proves_the_rule_of_three(hours: float) -> None:
+    below = metrics.proven_per_hour(hours)
+    assert np.exp(-below * hours) == pytest.approx(0.05, abs=0.001)

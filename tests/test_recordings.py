@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from pathlib import Path
@@ -14,13 +15,8 @@ from hypothesis import strategies as st
 
 from streamrnn import files
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import (
-    Recording,
-    Segment,
-    read_audio,
-    read_data,
-    read_folder,
-)
+from streamrnn.evaluation.playable import Noise, Segment
+from streamrnn.evaluation.recordings import Recording, read_audio, read_data, read_folder
 from streamrnn.evaluation.summary import summary
 from streamrnn.recognizer import ClassesConfig, GruConfig, RecognizerConfig
 from streamrnn.registry import find
@@ -370,3 +366,47 @@ def test_real_folders_read_whole(name: str) -> None:
     assert all(isinstance(recording, Recording) and recording.segments for recording in data.recordings)
     for recording in data.recordings[:3]:
         assert recording.samples().shape == (recording.length, recording.channels)
+
+
+def noisy_folder(folder: Path, table: str, recordings: int = 1) -> Path:
+    for name in ("a.wav", "b.wav")[:recordings]:
+        write(folder / name, tone(1.0))
+    rows = "".join(f"{name},hey,0.2,0.4\n" for name in ("a.wav", "b.wav")[:recordings])
+    (folder / "noise.csv").write_text(table)
+    return manifest(folder, f"path,label,start,end\n{rows}")
+
+
+def test_noise_of_the_only_recording_needs_no_path(tmp_path: Path) -> None:
+    table = "start,end,noise,snr_db\n0.5,,fan,5\n0.0,0.5,none,\n"
+    (recording,) = read_folder(noisy_folder(tmp_path, table))
+    assert recording.noises == (Noise(0, 4000, "", math.inf), Noise(4000, 8000, "fan", 5.0))
+
+
+def test_noise_of_several_recordings_says_of_which(tmp_path: Path) -> None:
+    table = "path,start,end,noise,snr_db\nb.wav,0.25,0.75,fan,-3.5\n"
+    by_name = {r.path.name: r.noises for r in read_folder(noisy_folder(tmp_path, table, recordings=2))}
+    assert by_name == {"a.wav": (), "b.wav": (Noise(2000, 6000, "fan", -3.5),)}
+
+
+def test_noise_belongs_to_the_cut_it_lies_in(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(1.0))
+    (tmp_path / "noise.csv").write_text("start,end,noise,snr_db\n0.25,0.75,fan,5\n")
+    folder = manifest(tmp_path, "path,label,case,start,end\na.wav,hey,1,0,0.5\na.wav,hey,2,0.5,1.0\n")
+    assert [r.noises for r in read_folder(folder)] == [(Noise(2000, 4000, "fan", 5.0),), (Noise(0, 2000, "fan", 5.0),)]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (",0,1,fan,loud", "snr_db is 'loud'; write decibels, as 10"),
+        (",0,1,none,5", "snr_db 5 under no noise"),
+        (",1,0.5,fan,5", "write 0 <= start <= end"),
+        ("c.wav,0,1,fan,5", "which is no recording here"),
+        (",0,1,fan,5", "no path, and there are 2 recordings"),
+    ],
+)
+def test_a_wrong_row_of_noise_is_named_by_its_line(tmp_path: Path, row: str, complaint: str) -> None:
+    folder = noisy_folder(tmp_path, f"path,start,end,noise,snr_db\n{row}\n", recordings=2)
+    with pytest.raises(RecordingError, match=r"noise\.csv line 2") as caught:
+        read_folder(folder)
+    assert complaint in str(caught.value)

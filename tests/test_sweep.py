@@ -19,8 +19,9 @@ from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation import intervals
 from streamrnn.evaluation.composing import Composed, Recipe, compose
+from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import BLOCK_S, Play, play
-from streamrnn.evaluation.recordings import Playable, read_data
+from streamrnn.evaluation.recordings import read_data
 from streamrnn.evaluation.stock import gather
 from streamrnn.evaluation.sweep import measure, swept, thresholds
 from streamrnn.events import Heard

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tones import HOP, RATE, recognizer
 
-from streamrnn.evaluation.recordings import Recording, Segment
+from streamrnn.evaluation.playable import Segment
+from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.run import frame_labels
 from streamrnn.recognizer import BACKGROUND, LabelsConfig, Recognizer, TargetsConfig
 from streamrnn.training.pieces import Clip, Span, targets

@@ -63,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation import comparing, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
+    from streamrnn.evaluation.playable import Playable
     from streamrnn.evaluation.playing import BLOCK_S
-    from streamrnn.evaluation.recordings import Playable, read_data
+    from streamrnn.evaluation.recordings import read_data
     from streamrnn.evaluation.report import lines, report
     from streamrnn.evaluation.run import check_labels, choose_split, evaluate
 

@@ -13,7 +13,7 @@ from streamrnn.evaluation import metrics
 from streamrnn.evaluation.confusion import of_frames
 from streamrnn.evaluation.matching import Interval
 from streamrnn.evaluation.metrics import Estimate
-from streamrnn.evaluation.recordings import Noise, Segment
+from streamrnn.evaluation.playable import Noise, Segment
 from streamrnn.evaluation.run import Clip, Frames, Result, Stream
 
 UNLABELLED = "(nothing labelled)"

@@ -21,7 +21,7 @@ from numpy.random import Generator
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import Noise, Segment
+from streamrnn.evaluation.playable import Noise, Segment
 from streamrnn.evaluation.stock import NOISE, ROOM, Source, Stock, folder_of
 
 T = TypeVar("T")

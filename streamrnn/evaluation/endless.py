@@ -14,7 +14,8 @@ import numpy as np
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.metrics import clip_is_right
-from streamrnn.evaluation.recordings import Noise, Recording, Segment
+from streamrnn.evaluation.playable import Noise, Segment
+from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.run import Stream
 
 

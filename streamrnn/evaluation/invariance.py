@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from streamrnn.engine import Serving
+from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import BLOCK_S, Play, play
-from streamrnn.evaluation.recordings import Playable
 from streamrnn.events import Event, Heard, same
 
 # Primes, so that no multiple of a hop comes back soon; the first is a single sample at most rates.

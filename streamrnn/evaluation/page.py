@@ -64,7 +64,7 @@ def _summary(document: dict[str, Any]) -> str:
 def _listed(rows: Sequence[Finding]) -> str:
     items = (
         f'<li class="{row.verdict}"><span>{escape(row.says)}</span>'
-        + (f" <b>{escape(row.advice)}</b>" if row.advice else "")
+        + (f" <strong>{escape(row.advice)}</strong>" if row.advice else "")
         + "</li>"
         for row in rows
     )

@@ -13,7 +13,7 @@ from streamrnn.backends import Array
 from streamrnn.chunk import Samples
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import Playable
+from streamrnn.evaluation.playable import Playable
 from streamrnn.events import Event
 from streamrnn.pool import ending
 from streamrnn.resampling import open_resampler
@@ -85,21 +85,22 @@ def play(
             heard[int(event.stream)].append(event)
 
 
-def posteriors(serving: Serving, recording: Playable, longest_s: float = math.inf) -> Array:
+def posteriors(serving: Serving, recording: Playable, longest_s: float = math.inf, margin: int = 0) -> Array:
     """What the bare step says of a recording and the zeros of its delay, from the initial state, `(frames, columns)`.
 
-    Of a recording longer than `longest_s` seconds it is what the bare step says of these, and no zeros follow. Frame
-    `i` is said after `(i + 1) * hop` samples at the recognizer's rate. Raises RecordingError.
+    `margin` samples of silence stand before and after it. Of a recording longer than `longest_s` seconds it is what
+    the bare step says of these, and no zeros follow. Frame `i` is said after `(i + 1) * hop` samples at the
+    recognizer's rate. Raises RecordingError.
     """
     recognizer = serving.recognizer
-    said = list(_stepped(serving, _whole(serving, recording, longest_s)))
+    said = list(_stepped(serving, _whole(serving, recording, longest_s, margin)))
     return np.concatenate([part[0] for part in said]) if said else np.zeros((0, len(recognizer.columns)), np.float32)
 
 
-def _whole(serving: Serving, recording: Playable, longest_s: float) -> Iterator[Samples]:
+def _whole(serving: Serving, recording: Playable, longest_s: float, margin: int) -> Iterator[Samples]:
     """(1, time, channels) block by block, and after the end of the recording the zeros of the delay."""
     recognizer = serving.recognizer
-    yield from _resampled(serving, [recording], longest_s)
+    yield from _resampled(serving, [recording], longest_s, margin)
     if recording.seconds <= longest_s:
         yield np.zeros((1, recognizer.delay + recognizer.hop - 1, recognizer.channels), np.float32)
 
@@ -124,7 +125,9 @@ def posteriors_together(serving: Serving, recordings: Sequence[Playable]) -> Ite
     return _stepped(serving, blocks())
 
 
-def _resampled(serving: Serving, recordings: Sequence[Playable], longest_s: float = math.inf) -> Iterator[Samples]:
+def _resampled(
+    serving: Serving, recordings: Sequence[Playable], longest_s: float = math.inf, margin: int = 0
+) -> Iterator[Samples]:
     """(recordings, time, channels) block by block, at the recognizer's rate; they have one rate and length."""
     recognizer = serving.recognizer
     for recording in recordings:
@@ -132,7 +135,7 @@ def _resampled(serving: Serving, recordings: Sequence[Playable], longest_s: floa
     resamplers = [open_resampler(each.rate, recognizer.rate, recognizer.channels) for each in recordings]
     rate = recordings[0].rate
     size = max(_SMALLEST_READ, round(BLOCK_S * rate))
-    for blocks in zip(*(_first(each, size, longest_s) for each in recordings), strict=True):
+    for blocks in zip(*(_around(each, size, longest_s, margin) for each in recordings), strict=True):
         yield np.stack(
             [
                 resampler.push(mixed(block, recognizer.channels))
@@ -172,6 +175,15 @@ def _chunks(play: Play, lengths: Sequence[int]) -> Iterator[Samples]:
             at, length = at + length, next(turn)
     if at < len(rest):
         yield rest[at:]
+
+
+def _around(recording: Playable, length: int, longest_s: float, margin: int) -> Iterator[Samples]:
+    """The blocks of a recording, or of its first seconds, with silence before them and after the end of all of it."""
+    silence = np.zeros((margin, recording.channels), np.float32)
+    whole = recording.seconds <= longest_s
+    yield from ([silence] if margin else [])
+    yield from _first(recording, length, longest_s)
+    yield from ([silence] if margin and whole else [])
 
 
 def _first(recording: Playable, length: int, longest_s: float) -> Iterator[Samples]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamrnn.backends import Array
 from streamrnn.evaluation.metrics import Estimate, drawn_anew
-from streamrnn.evaluation.recordings import Playable
+from streamrnn.evaluation.playable import Playable
 from streamrnn.recognizer import BACKGROUND, Recognizer
 from streamrnn.targets import Span, Targets, label_index, targets
 
@@ -32,14 +32,21 @@ class Reliability:
     labels: Bins
 
 
-def taught(recognizer: Recognizer, recording: Playable, frames: int) -> tuple[Targets, Targets]:
-    """Target (frames, labels) and teaches (frames,) of a recording, as training would have them."""
+def taught(recognizer: Recognizer, recording: Playable, frames: int, margin: int = 0) -> tuple[Targets, Targets]:
+    """Target (frames, labels) and teaches (frames,) of a recording that stands behind `margin` samples of silence.
+
+    They are what training would have them be.
+    """
     ratio = recognizer.rate / recording.rate
     named = [(segment, label_index(recognizer.config, segment.label)) for segment in recording.segments]
-    spans = [Span(round(s.start * ratio), round(s.end * ratio), label) for s, label in named if label >= 0]
+    spans = [
+        Span(round((s.start + margin) * ratio), round((s.end + margin) * ratio), label)
+        for s, label in named
+        if label >= 0
+    ]
     target, teaches = targets(recognizer, frames, spans)
     if recording.labelled == "samples":
-        last = (np.arange(1, frames + 1) * recognizer.hop - 1) / ratio
+        last = (np.arange(1, frames + 1) * recognizer.hop - 1) / ratio - margin
         known = np.zeros(frames, np.bool_)
         for segment in recording.segments:
             known |= (last >= segment.start) & (last < segment.end)

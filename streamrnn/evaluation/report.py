@@ -12,7 +12,8 @@ from streamrnn.engine import Serving
 from streamrnn.evaluation import breakdown, confusion, material, metrics, mistakes, reliability
 from streamrnn.evaluation.invariance import Invariance
 from streamrnn.evaluation.metrics import Estimate
-from streamrnn.evaluation.recordings import LeftOut, Playable, Recording
+from streamrnn.evaluation.playable import Playable
+from streamrnn.evaluation.recordings import LeftOut, Recording
 from streamrnn.evaluation.run import Result
 from streamrnn.operating import UNMEASURED, Det
 

@@ -16,8 +16,9 @@ from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.matching import Interval, Matching, match
 from streamrnn.evaluation.metrics import count_pairs
+from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import BLOCK_S, Play, check_channels, play, posteriors
-from streamrnn.evaluation.recordings import Playable, Recording
+from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.reliability import Reliability, reliability, taught
 from streamrnn.events import Event, Heard
 from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label_of
@@ -124,7 +125,10 @@ def evaluate(
     for word in words:
         said = posteriors(serving, word.recording)
         clips.append(_clip(serving.recognizer, word, said))
-        reliable.extend(_reliability(serving.recognizer, word.recording, said))
+        # A state that has heard nothing means nothing yet: here too the silence of the clip rule stands before it.
+        margin = round(margin_s * word.recording.rate)
+        padded = posteriors(serving, word.recording, margin=margin)
+        reliable.extend(_reliability(serving.recognizer, word.recording, padded, margin))
     for recording in by_sample:
         said = posteriors(serving, recording)
         frames.append(_frames(serving.recognizer, recording, said))
@@ -206,8 +210,8 @@ def _stream(played: Play, events: Sequence[Event], config: RecognizerConfig) -> 
     )
 
 
-def _reliability(recognizer: Recognizer, recording: Playable, said: Array) -> Iterator[Reliability]:
-    target, teaches = taught(recognizer, recording, len(said))
+def _reliability(recognizer: Recognizer, recording: Playable, said: Array, margin: int = 0) -> Iterator[Reliability]:
+    target, teaches = taught(recognizer, recording, len(said), margin)
     block = max(1, round(_BLOCK_S * recognizer.frame_rate))
     for start in range(0, len(said), block):
         those = slice(start, start + block)

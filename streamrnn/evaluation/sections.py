@@ -62,11 +62,16 @@ def said_and_heard(document: dict[str, Any]) -> str:
     }
     worst = sorted(missed, key=lambda name: -missed[name]["value"])[:_SHOWN]
     pictures.append(_bars({name: missed[name] for name in worst}, "Words missed, label by label"))
+    nothing = (
+        " <i>(nothing)</i> as a column is a word of which nothing was heard, as a row a detection where none was said."
+        if {"clips", "streams"} & set(document["confusion"])
+        else ""
+    )
     return (
         "<h2>What was said, and what was heard</h2>"
         "<p>A row for each label that was said, a column for each that was heard. Green is right, red is wrong; the "
-        "darker, the larger the share of its row. <i>(nothing)</i> as a column is a word of which nothing was heard, "
-        f'as a row a detection where no word was said.</p><div class="pair">{"".join(pictures)}</div>'
+        "darker, the larger the share of its row."
+        f'{nothing}</p><div class="pair">{"".join(pictures)}</div>'
     )
 
 

@@ -22,7 +22,7 @@ ul.findings li { margin: .45rem 0; padding: .4rem .9rem; border-left: 4px solid 
   border-radius: 0 6px 6px 0; overflow-wrap: break-word; }
 ul.findings .works { border-color: var(--good); } ul.findings .weak, ul.findings .broken { border-color: var(--bad); }
 ul.findings .unsure { border-color: var(--doubt); }
-ul.findings span { display: block; } ul.findings b { font-weight: 600; }
+ul.findings span { display: block; } ul.findings strong { font-weight: 600; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1rem;
   margin: 1rem 0; }
 .figure { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; }

@@ -35,7 +35,7 @@ def noises(document: dict[str, Any]) -> Iterator[Finding]:
 def confusions(document: dict[str, Any]) -> Iterator[Finding]:
     """The labels that are most often taken for each other."""
     pairs: Counter[tuple[str, str]] = Counter()
-    unit = "time" if {"clips", "streams"} & set(document["confusion"]) else "frame"
+    unit = "time" if {"clips", "streams"} & set(document["confusion"]) else "moment"
     for on, rows in document["confusion"].items():
         for said, row in rows.items() if unit == "time" or on == "frames" else ():
             for heard, count in row.items():
@@ -50,7 +50,8 @@ def confusions(document: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "weak",
             f"Taken for each other most: {named}.",
-            f"Record more of {first} and {second}, by several people; if they sound alike, choose other words.",
+            f"Record more of {first} and {second}, by several people; "
+            + ("if they sound alike, choose other words." if unit == "time" else "join labels that nobody can part."),
         )
 
 
