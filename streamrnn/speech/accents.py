@@ -68,7 +68,10 @@ def spoken_by(texts: Sequence[str], accent: str) -> list[str]:
     """English texts as a voice of the accent is given them: as they are, or in its phonemes. Raises SpeechError."""
     if accent in ENGLISH:
         return list(texts)
-    return [in_brackets(tuple(render(word, accent) for word in words)) for words in espeak.pronounce(texts)]
+    return [
+        in_brackets(tuple(render(word, accent) for word in words)) if words else text
+        for text, words in zip(texts, espeak.pronounce(texts), strict=True)
+    ]
 
 
 def _heard(accent: str, phonemes: Sequence[str]) -> dict[str, Sounds]:

@@ -65,14 +65,15 @@ class EspeakNg:
     def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
         """Texts dealt to voices, up to 64 different ones for equal texts, and more for many."""
         count = min(len(texts), max(_VOICES_AT_LEAST, -(-len(texts) // _TEXTS_A_VOICE)))
-        return [self._take(tuple(range(first, len(texts), count)), texts, random) for first in range(count)]
+        dealt = [tuple(range(first, len(texts), count)) for first in range(count)]
+        return [self._take(voices.draw(random, self.group), places, texts, random) for places in dealt]
 
     def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
-        """All of the texts in the same voice."""
-        return self._take(tuple(range(len(texts))), texts, random)
+        """All of the texts in the same voice, which talks fluently."""
+        voice = voices.draw(random, self.group, voices.FLUENT)
+        return self._take(voice, tuple(range(len(texts))), texts, random)
 
-    def _take(self, places: tuple[int, ...], texts: Sequence[str], random: Generator) -> Take:
-        voice = voices.draw(random, self.group)
+    def _take(self, voice: voices.Voice, places: tuple[int, ...], texts: Sequence[str], random: Generator) -> Take:
         utterances = [_manner(texts[place], random) for place in places]
 
         def say() -> tuple[list[Samples], int]:
