@@ -27,8 +27,8 @@ from streamrnn.pool import is_real, told
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
 
-# Streams at a time: more fill no batch better, and each holds a scene in memory.
-_ROWS = 32
+# Streams at a time: more are hardly faster, and each holds a scene in memory.
+_ROWS = 8
 
 
 def _spaced(low: float, high: float, count: int) -> tuple[float, ...]:
@@ -183,7 +183,7 @@ def _det(configs: Sequence[SmoothedConfig], tally: _Tally, sources: dict[str, fl
 def _batch(
     serving: Serving, streams: Sequence[Playable], folds: Sequence[Decoder], heard: Callable[[float], object]
 ) -> Iterator[Swept]:
-    events: list[list[list[Heard]]] = [[[] for _ in folds] for _ in streams]
+    events: list[tuple[int, int, Heard]] = []
     rate, length = streams[0].rate, streams[0].length
     recognizer: Recognizer = serving.recognizer
     samples = to_source(length, recognizer.rate, rate)
@@ -192,7 +192,7 @@ def _batch(
     def keep(i: int, found: list[decoders.Found]) -> None:
         for each in found:
             if is_real(each, recognizer.hop, samples):
-                events[each.row][i].append(told(each, recognizer, rate, (0, length))[1])
+                events.append((each.row, i, told(each, recognizer, rate, (0, length))[1]))
 
     for said in posteriors_together(serving, streams):
         for i, fold in enumerate(folds):
@@ -201,5 +201,8 @@ def _batch(
         heard(said.shape[0] * said.shape[1] / recognizer.frame_rate)
     for i, fold in enumerate(folds):
         keep(i, fold.finish(tracks[i]))
-    for stream, each in zip(streams, events, strict=True):
-        yield Swept(stream, tuple(tuple(of_one) for of_one in each))
+    sorted_out: list[list[list[Heard]]] = [[[] for _ in folds] for _ in streams]
+    for row, i, body in events:
+        sorted_out[row][i].append(body)
+    for stream, each_fold in zip(streams, sorted_out, strict=True):
+        yield Swept(stream, tuple(tuple(of_one) for of_one in each_fold))
