@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle to write")
     parser.add_argument("--from", dest="origin", type=Path, metavar="BUNDLE", help="begin with a bundle's weights")
+    parser.add_argument("--quick", action="store_true", help="a first bundle within minutes: the `quick` of the config")
     parser.add_argument("--resume", action="store_true", help="go on with the same command that was cut off")
     parser.add_argument(
         "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="change a key of the config"
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     start = training.RANDOM if arguments.origin is None else training.weights_of(arguments.origin, plan)
     if arguments.origin is not None:
         job = dataclasses.replace(job, plan=msgspec.structs.replace(plan, training=plan.finetuning))
+    elif arguments.quick:
+        job = dataclasses.replace(job, plan=msgspec.structs.replace(plan, training=plan.quick))
     train = training.resume if arguments.resume else training.anew
     bundle = train(job, start)
     metrics = bundle.passport["metrics"]

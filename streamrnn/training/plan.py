@@ -114,14 +114,29 @@ class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: Share = 0.08
 
 
+class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """After training, `hours` are composed of what was held out, to measure what each threshold costs; 0 for none.
+
+    `talk_minutes` of talk from text are added to what must not be recognised, in voices that training does not use.
+    """
+
+    hours: NotNegative = 0.0
+    talk_minutes: NotNegative = 0.0
+
+
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole training config, as `configs/*.yaml` holds it; `finetuning` stands in for `training` with `--from`."""
+    """A whole training config, as `configs/*.yaml` holds it.
+
+    `finetuning` stands in for `training` with `--from`, and `quick` with `--quick`.
+    """
 
     recognizer: RecognizerConfig
     material: Annotated[PlugConfig, Role("material")]
     training: FitConfig = FitConfig()
     finetuning: FitConfig = FitConfig(steps=300, warm_up_steps=30, learning_rate=3e-4, averaging=0.98, judge_every=50)
+    quick: FitConfig = FitConfig(steps=600, lanes=48, judge_every=100, averaging=0.99)
     validation: ValidationConfig = ValidationConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
 
     def __post_init__(self) -> None:
         if not isinstance(self.material, WordsConfig):

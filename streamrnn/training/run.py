@@ -15,11 +15,12 @@ from streamrnn import registry
 from streamrnn.backends.torch import network as network_of
 from streamrnn.bundle import Bundle
 from streamrnn.errors import BundleError, ConfigError, RecordingError
+from streamrnn.evaluation import calibrating
 from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.evaluation.summary import summary
 from streamrnn.network import Network
 from streamrnn.speech import espeak
-from streamrnn.training import checkpoint, loading, plots
+from streamrnn.training import checkpoint, evidence, loading, plots
 from streamrnn.training.calibration import Calibration, calibrate
 from streamrnn.training.checkpoint import Checkpoint, Progress
 from streamrnn.training.export import export
@@ -151,7 +152,14 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     made = passport(plan, job.folders, recordings)
     if start.origin:
         made["origin"] = start.origin
-    return export(network, job.out, {**made, "metrics": _metrics(progress, calibrated)})
+    bundle = export(network, job.out, {**made, "metrics": _metrics(progress, calibrated)})
+    if not plan.calibration.hours:
+        return bundle
+    print(f"measuring {plan.calibration.hours:g} h of what was held out", file=out, flush=True)
+    bundle = evidence.add(bundle, plan, job.folders, judged, kept)
+    for told in calibrating.lines(bundle.det):
+        print(told, file=out, flush=True)
+    return bundle
 
 
 def _make(folder: Path) -> None:
