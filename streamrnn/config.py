@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from streamrnn import registry
-from streamrnn.errors import ConfigError, did_you_mean
+from streamrnn.errors import ConfigError, did_you_mean, plain
 
 T = TypeVar("T")
 
@@ -181,6 +181,5 @@ def _at(where: str) -> str:
 
 
 def _plain(error: Exception) -> str:
-    told = str(error).split(" - at ")[0].replace("`", "")
-    # The one pattern that configs know is that of names on the wire.
-    return "use 1 to 64 of a-z 0-9 _ . -" if "matching regex" in told else told.lower()
+    told = plain(error).split(" - at ")[0]
+    return told[:1].lower() + told[1:]

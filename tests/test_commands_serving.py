@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -40,8 +41,8 @@ def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*words), capture_output=True, text=True, timeout=60, check=False, **more)
 
 
-def fails(*words: object) -> str:
-    done = run(*words)
+def fails(*words: object, **more: Any) -> str:
+    done = run(*words, **more)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.count("\n") == 1
     return done.stderr
@@ -234,7 +235,7 @@ def test_a_name_or_endpoint_that_does_not_fit_is_one_line(tmp_path: Path) -> Non
     assert "call it 'k-che'" in fails("push", tmp_path / "a.wav", "--stream", "Küche")
     assert "--chunk" in fails("push", tmp_path / "a.wav", "--stream", "a", "--chunk", "many")
     assert "none.wav" in fails("push", tmp_path / "none.wav", "--stream", "a")
-    assert "nowhere" in fails("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "nowhere")
+    assert ":5561" in fails("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "nowhere")
     assert "nowhere" in fails("listen", "nowhere")
     assert "did you mean 'detection'" in fails("listen", "--topic", "v1/detektion/")
 
@@ -244,6 +245,21 @@ def test_pushing_nothing_is_no_success(tmp_path: Path, tiny_bundle: Path) -> Non
         done = run("push", "-", "--stream", "a", "--endpoint", daemon.ingest, stdin=subprocess.DEVNULL)
         assert done.returncode == 2
         assert "no samples came" in done.stderr
+
+
+def test_push_waits_for_a_daemon_says_so_and_can_be_interrupted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", talk(), RATE)
+    words = command("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "tcp://127.0.0.1:1")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert "no daemon answers yet; waiting 10 s" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(1.5) == 130
+        assert process.stderr.read() == "streamrnn push: interrupted\n"
+
+
+def test_push_refuses_a_rate_that_is_none_before_it_looks_for_a_daemon() -> None:
+    assert "--rate 0: expected" in fails("push", "-", "--stream", "a", "--rate", 0, stdin=subprocess.DEVNULL)
 
 
 def test_listen_can_be_interrupted() -> None:
