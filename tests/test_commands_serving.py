@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,25 @@ def test_demo_of_the_bundled_recording() -> None:
 def test_demo_of_a_file_that_is_not_there(tmp_path: Path, tiny_bundle: Path) -> None:
     assert "none.wav" in fails("demo", tmp_path / "none.wav", "--bundle", tiny_bundle)
     assert "none.bundle" in fails("demo", "--bundle", "none.bundle")
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT], [signal.SIGKILL]], ids=str)
+@pytest.mark.parametrize("whom", [os.kill, os.killpg])
+def test_a_demo_that_is_stopped_while_its_listener_starts_takes_it_along(
+    tmp_path: Path, tiny_bundle: Path, numbers: list[signal.Signals], whom: Callable[[int, int], None]
+) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.tile(talk(), (30, 1)), RATE)
+    words = command("demo", tmp_path / "talk.wav", "--bundle", tiny_bundle, "--pace", "realtime")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **pipes, start_new_session=True) as demo:
+        assert demo.stdout
+        assert demo.stdout.readline().startswith("playing")
+        for number in numbers:
+            time.sleep(0.05)
+            whom(demo.pid, number)
+        # The listener writes into the same pipes: they end when both have.
+        said = demo.communicate(timeout=3.0)
+    assert "Traceback" not in said[1]
 
 
 # record

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _RECORDING = Path(__file__).parent.parent / "recordings" / "demo.flac"
 _LISTENER_S = 5.0  # for the listener to print what it has received
+_STOPPED_S = 0.3  # the same, of the 2 s in which a process is gone that was asked to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,16 +46,25 @@ def run(arguments: argparse.Namespace) -> int:
         pace = arguments.pace
     kept = _Kept()
     service = Service(_config(arguments.bundle, files, pace), [kept])
-    with heed_signals(service.stop):
+    asked: list[str] = []
+
+    def stop(reason: str) -> None:
+        asked.append(reason)
+        service.stop(reason)
+
+    with heed_signals(stop):
         service.startup()
         endpoint = service.sinks[-1].place
         print(f"playing {', '.join(path.name for path in files)}; heard over ZeroMQ ({endpoint}):", flush=True)
         command = [sys.executable, "-m", "streamrnn", "listen", endpoint, "--topic", "v1/detection/"]
-        with subprocess.Popen([*command, "--topic", "v1/segment/", "--until", "bye"]) as listener:
+        command += ["--topic", "v1/segment/", "--until", "bye", "--with-stdin"]
+        # It ends with us, by the pipe, however we end; and Ctrl-C in a terminal is for us, from whom it hears the bye.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as listener:
             try:
                 service.main_loop()
                 summary = service.shutdown()
-                code = listener.wait(_LISTENER_S)
+                # One that was still starting when we were asked to stop has missed the bye.
+                code = listener.wait(_STOPPED_S if asked else _LISTENER_S)
             except subprocess.TimeoutExpired:
                 code = 1
             finally:
