@@ -280,7 +280,7 @@ MISTAKES = {
         "label 'zoom': no recording in the data",
     ),
     "channels": (
-        ["recognizer.channels=2", "recognizer.features=[{kind: frame}]"],
+        ["recognizer.channels=2", "recognizer.features=[{kind: frame}]", "material={kind: recordings}"],
         "1 channels, the recognizer takes 2",
     ),
     "split": (["validation={split: devv}"], "validation.split: no recording is in 'devv'; there are dev, train"),
