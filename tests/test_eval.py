@@ -261,7 +261,7 @@ def mistakes(folder: Path, tones: Path) -> dict[str, list[object]]:
         "gone.wav, which is missing": [tones, "--data", missing],
         "sample 1 is nan": [tones, "--data", nan],
         "no samples": [tones, "--data", three],
-        "labels cat are all unknown to the bundle, which knows low, high": [tones, "--data", unknown],
+        "labels cat are all unknown to the recognizer, which knows low, high": [tones, "--data", unknown],
         "--split dev: no recording is in it; there are (none)": [tones, "--data", good, "--split", "dev"],
         "not a bundle, or damaged": [torn, "--data", good],
         "gone.bundle: No such file": [folder / "gone.bundle", "--data", good],
