@@ -128,10 +128,6 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigError(
                     f"{section}.unroll_ms: 0 unrolls whole recordings, and words make endless lanes; set it"
                 )
-        if self.recognizer.channels != 1:
-            raise ConfigError(
-                f"material.kind: words are sound of 1 channel, not {self.recognizer.channels}; use recordings"
-            )
         for name in self.material.speech.texts if self.material.speech is not None else ():
             if name not in self.recognizer.labels:
                 raise ConfigError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from streamrnn import config, decoders
 from streamrnn.errors import ConfigError
 from streamrnn.network import Network
-from streamrnn.training.plan import TrainingConfig
+from streamrnn.training.plan import TrainingConfig, WordsConfig
 
 
 def load(path: Path, overrides: list[str] | None = None) -> TrainingConfig:
@@ -20,6 +20,9 @@ def load(path: Path, overrides: list[str] | None = None) -> TrainingConfig:
 
 def build(plan: TrainingConfig) -> None:
     """Build the network and the decoder of a plan. Raises ConfigError with the key where they do not fit."""
+    channels = plan.recognizer.channels
+    if isinstance(plan.material, WordsConfig) and channels != 1:
+        raise ConfigError(f"material.kind: words are sound of 1 channel, not {channels}; use recordings")
     try:
         decoders.build(plan.recognizer.decoder, Network(plan.recognizer).recognizer)
     except ConfigError as error:
