@@ -72,6 +72,15 @@ def test_demo_plays_any_files_prints_what_is_published_and_judges_it(tmp_path: P
     assert "told.wav: 3 of 4 words right, 1 false" in lines
 
 
+def test_demo_tells_what_of_a_recording_could_not_be_heard(tmp_path: Path, tiny_bundle: Path) -> None:
+    samples = talk()
+    samples[-800:-400] = np.nan
+    soundfile.write(tmp_path / "holes.wav", samples, RATE, subtype="FLOAT")
+    done = run("demo", tmp_path / "holes.wav", "--bundle", tiny_bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "holes.wav: 4 words: low high high low; 0.05 s of it were not heard: " in done.stdout
+
+
 def test_demo_of_the_bundled_recording() -> None:
     try:
         locate("digits")
@@ -279,7 +288,7 @@ def test_push_waits_for_a_daemon_says_so_and_can_be_interrupted(tmp_path: Path) 
 
 
 def test_push_refuses_a_rate_that_is_none_before_it_looks_for_a_daemon() -> None:
-    assert "--rate 0: expected" in fails("push", "-", "--stream", "a", "--rate", 0, stdin=subprocess.DEVNULL)
+    assert "--rate 0: write a whole number >= 1" in fails("push", "-", "--stream", "a", "--rate", 0, stdin=subprocess.DEVNULL)
 
 
 def test_listen_can_be_interrupted() -> None:

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         endpoint = service.sinks[-1].place
         print(f"playing {', '.join(path.name for path in files)}; heard over ZeroMQ ({endpoint}):", flush=True)
         command = [sys.executable, "-m", "streamrnn", "listen", endpoint, "--topic", "v1/detection/"]
-        command += ["--topic", "v1/segment/", "--until", "bye", "--with-stdin"]
+        command += ["--topic", "v1/segment/", "--topic", "v1/gap/", "--until", "bye", "--with-stdin"]
         # It ends with us, by the pipe, however we end; and Ctrl-C in a terminal is for us, from whom it hears the bye.
         with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as listener:
             try:
@@ -95,7 +95,7 @@ class _Kept(Sink):
         self.heard: list[Message] = []
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
-        if message.kind in ("detection", "segment"):
+        if message.kind in ("detection", "segment", "gap"):
             self.heard.append(message)
 
     def close(self, seconds: float) -> str:
@@ -135,13 +135,16 @@ def _judge(path: Path, heard: list[Message]) -> str:
     """What was heard of a recording, against the labels beside it if there are any."""
     from streamrnn.evaluation.manifest import read_marks
     from streamrnn.evaluation.matching import Interval, match
-    from streamrnn.events import Heard
+    from streamrnn.events import Heard, Lost
 
+    gaps = [each.body for each in heard if isinstance(each.body, Lost)]
+    lost = sum((gap.end - gap.start) / gap.rate for gap in gaps)
+    also = f"; {lost:.2f} s of it were not heard: {gaps[0].reason}" if gaps else ""
     found = [each.body for each in heard if isinstance(each.body, Heard)]
     labels = path.with_name(f"{path.stem}.labels.csv")
     if not labels.is_file():
-        return f"{path.name}: {len(found)} words: {' '.join(each.label for each in found)}"
+        return f"{path.name}: {len(found)} words: {' '.join(each.label for each in found)}{also}"
     said = [Interval(mark.start, mark.end or mark.start, mark.label) for mark in read_marks(labels)]
     said = [each for each in said if not each.label.startswith("_")]
     matching = match(said, [Interval(each.start / each.rate, each.end / each.rate, each.label) for each in found])
-    return f"{path.name}: {len(matching.hits)} of {len(said)} words right, {len(matching.false)} false"
+    return f"{path.name}: {len(matching.hits)} of {len(said)} words right, {len(matching.false)} false{also}"
