@@ -288,7 +288,9 @@ def test_push_waits_for_a_daemon_says_so_and_can_be_interrupted(tmp_path: Path) 
 
 
 def test_push_refuses_a_rate_that_is_none_before_it_looks_for_a_daemon() -> None:
-    assert "--rate 0: write a whole number >= 1" in fails("push", "-", "--stream", "a", "--rate", 0, stdin=subprocess.DEVNULL)
+    assert "--rate 0: write a whole number >= 1" in fails(
+        "push", "-", "--stream", "a", "--rate", 0, stdin=subprocess.DEVNULL
+    )
 
 
 def test_listen_can_be_interrupted() -> None:

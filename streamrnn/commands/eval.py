@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from streamrnn import bundle, engine
     from streamrnn.evaluation.playing import BLOCK_S
+    from streamrnn.evaluation.progress import Lines
     from streamrnn.evaluation.recordings import read_data
     from streamrnn.evaluation.report import lines, report
     from streamrnn.evaluation.run import check_labels, choose_split, evaluate
@@ -50,8 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(unknown)
         print(f"streamrnn eval: {names}: unknown to the bundle, must not be detected as anything", file=sys.stderr)
     chunk_s = arguments.chunk_ms / 1000 if arguments.chunk_ms else BLOCK_S
-    # The bar is for terminals: None leaves it out elsewhere.
-    with tqdm(total=len(recordings), unit="recording", leave=False, disable=None) as bar:
+    # A bar is for terminals; elsewhere long work says in lines how far it is.
+    count = len(recordings)
+    in_terminal = sys.stderr.isatty()
+    with tqdm(total=count, unit="recording", leave=False) if in_terminal else Lines(count, "recordings") as bar:
         result = evaluate(serving, recordings, chunk_s=chunk_s, ended=lambda recording: bar.update())
     document = report(result, serving, arguments.split, data.left_out)
     if arguments.report:
