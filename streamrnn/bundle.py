@@ -120,7 +120,7 @@ def read(path: Path) -> Bundle:
     try:
         recognizer = convert(json.loads(members["recognizer.json"]), Recognizer)
         golden = load_tensors(members["golden.safetensors"])
-        return Bundle(
+        there = Bundle(
             path=path,
             sha=sha,
             recognizer=recognizer,
@@ -131,8 +131,35 @@ def read(path: Path) -> Bundle:
             passport=json.loads(members["passport.json"]),
             det=msgspec.json.decode(members["det.json"], type=Det) if "det.json" in members else UNMEASURED,
         )
+        _check_fit(there)
+        return there
     except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError) as error:
         raise BundleError(f"{path}: its contents do not fit this version: {error}; train it again") from None
+
+
+def _check_fit(bundle: Bundle) -> None:
+    """Raises ValueError where members, each of them what was written, do not fit one another."""
+    recognizer, golden = bundle.recognizer, bundle.golden
+    hop, columns = recognizer.hop, recognizer.columns
+    if hop < 1 or recognizer.delay < 0 or recognizer.warm_up < 0:
+        raise ValueError(f"hop {hop}, delay {recognizer.delay} and warm_up {recognizer.warm_up} cannot be")
+    lacking = [label for label in recognizer.config.labels if label not in columns]
+    if lacking or len(set(columns)) != len(columns):
+        raise ValueError(
+            f"columns {', '.join(columns)} are not one for each label {', '.join(recognizer.config.labels)}"
+        )
+    frames = len(golden.posteriors)
+    if not frames or golden.posteriors.shape != (frames, len(columns)):
+        raise ValueError(f"golden posteriors {golden.posteriors.shape} are not frames of {len(columns)} columns")
+    if golden.samples.shape != (frames * hop, recognizer.channels):
+        raise ValueError(
+            f"golden samples {golden.samples.shape} are not {frames} hops of {hop} and {recognizer.channels} channels"
+        )
+    alone = [name for name, array in bundle.initial.items() if array.shape[:1] != (1,)]
+    if alone:
+        raise ValueError(f"initial state {alone[0]} is not that of one stream")
+    if not isinstance(bundle.passport, dict):
+        raise ValueError("the passport is no mapping")
 
 
 def _verified_members(path: Path) -> tuple[str, dict[str, bytes]]:
@@ -141,7 +168,9 @@ def _verified_members(path: Path) -> tuple[str, dict[str, bytes]]:
             table_bytes = _member(archive, "bundle.json")
             table = json.loads(table_bytes)
             schema = table["schema"]
-            if not isinstance(schema, int) or schema > SCHEMA:
+            if type(schema) is not int or schema < 1:
+                raise ValueError(f"schema {schema!r} is none")
+            if schema > SCHEMA:
                 raise BundleError(f"{path}: schema {schema} is newer than {SCHEMA}; upgrade streamrnn")
             names = _MEMBERS if schema < 2 else (*_MEMBERS, *_SINCE_2)
             members = {name: _member(archive, name) for name in names}

@@ -44,15 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"streamrnn: {name!r} is no command; {did_you_mean(name, COMMANDS)}", file=sys.stderr)
         return 2
-    command = importlib.import_module(f"streamrnn.commands.{name}")
-    example = (command.__doc__ or "").strip()
-    parser = argparse.ArgumentParser(
-        prog=f"streamrnn {name}", description=example, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command.add_arguments(parser)
-    parsed = parser.parse_args(words[1:])
     try:
-        code: int = command.run(parsed)
+        command = importlib.import_module(f"streamrnn.commands.{name}")
+        example = (command.__doc__ or "").strip()
+        parser = argparse.ArgumentParser(
+            prog=f"streamrnn {name}", description=example, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_arguments(parser)
+        code: int = command.run(parser.parse_args(words[1:]))
         sys.stdout.flush()
         return code
     except UserError as error:

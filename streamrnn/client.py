@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
@@ -13,22 +13,25 @@ from numpy.typing import ArrayLike
 
 from streamrnn import ingest, wire
 from streamrnn.detector import as_samples
-from streamrnn.errors import DeviceError, StreamError, UserError, did_you_mean
+from streamrnn.errors import DeviceError, StreamError, did_you_mean
 from streamrnn.events import KINDS
 from streamrnn.ingest import Credit, Data, End, Error, Start
 from streamrnn.wire import Beat, Bye, Hello, Message, WireError
 
 _OWN = ("hello", "heartbeat", "bye")
 _LOOK_S = 0.5  # how often a wait is left so that Ctrl-C is heard on every platform
-_PATIENCE_S = 5.0
+_NOTICE_S = 1.0  # after which a wait should be explained
 
 
 class _Client:
     """A socket with a context of its own, so that closing one waits for no other."""
 
-    def __init__(self, endpoint: str, kind: int) -> None:
+    def __init__(self, endpoint: str, kind: int, example: str) -> None:
+        """Connect. Raises DeviceError, with `example` as the repair, if the endpoint is none."""
         self.endpoint = endpoint
         self._context = zmq.Context()
+        # Whatever cuts a client off, Ctrl-C too: what cannot be sent holds up no exit. An orderly close says how long.
+        self._context.linger = 0
         self._socket: zmq.Socket[bytes] = self._context.socket(kind)
         try:
             self._socket.connect(endpoint)
@@ -36,7 +39,7 @@ class _Client:
             self._socket.close(0)
             self._context.term()
             reason = error.strerror or str(error)
-            raise DeviceError(f"{endpoint}: {reason}; write it as {wire.RESULTS_ENDPOINT}") from None
+            raise DeviceError(f"{endpoint}: {reason}; write it as {example}") from None
 
     def _receive(self, seconds: float) -> list[bytes]:
         """The parts of the next message, none if it does not come in time."""
@@ -73,7 +76,7 @@ class Subscriber(_Client):
         """Raises DeviceError if the endpoint is none, WireError if a topic cannot match anything."""
         for topic in topics:
             _check_topic(topic)
-        super().__init__(endpoint, zmq.SUB)
+        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT)
         self.timeout = timeout
         self.lost = 0
         self.malformed = 0
@@ -172,13 +175,15 @@ class Pusher(_Client):
         dtype: Literal["int16", "float32"] = "float32",
         when_full: Literal["block", "drop"] = "block",
         timeout: float = 5.0,
+        waiting: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer.
 
-        Raises StreamError if it refuses the stream, DeviceError if it does not answer.
+        `waiting` is told, in a line for people, when its first answer takes more than a second. Raises StreamError if
+        it refuses the stream or it cannot be described so, DeviceError if the daemon does not answer.
         """
-        start = Start(wire.check_name(stream), rate, channels, dtype)
-        super().__init__(endpoint, zmq.DEALER)
+        start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype))
+        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT)
         self.stream, self.dropped = stream, 0
         self._start, self._when_full, self._timeout = start, when_full, timeout
         self._next = self._credit = 0
@@ -186,9 +191,11 @@ class Pusher(_Client):
         self._largest = min(ingest.LARGEST_CHUNK, ingest.LARGEST_MESSAGE // (channels * ingest.DTYPES[dtype].itemsize))
         try:
             self._send(start, b"")
+            if timeout > _NOTICE_S and not self._socket.poll(round(_NOTICE_S * 1000)):
+                waiting(f"{endpoint}: no daemon answers yet; waiting {timeout:g} s for one")
             while not self._credit:
                 self._heed(timeout, "no daemon answers; start `streamrnn serve` with a source of kind zeromq there")
-        except UserError:
+        except BaseException:
             self._shut(0.0)
             raise
 
@@ -237,7 +244,10 @@ class Pusher(_Client):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and not self._ended:
+        if kind is not None:
+            self._shut(0.0)
+            return
+        if not self._ended:
             self.end()
         self.close()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import types
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import yaml
 
 from streamrnn import registry
-from streamrnn.errors import ConfigError, did_you_mean
+from streamrnn.errors import ConfigError, did_you_mean, plain
 
 T = TypeVar("T")
 
@@ -72,28 +75,41 @@ def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
         raise ConfigError(f"{path}: {error.strerror or error}; give the path of a config file") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; give the path of a YAML config file") from None
-    try:
+    with naming(path):
         document = parse_yaml(text)
+        if not isinstance(document, dict):
+            is_now = "empty" if document is None else f"a {_kind(document)}"
+            raise ConfigError(f"is {is_now}; write `key: value` lines, as `streamrnn config --example daemon` prints")
         for override in overrides or []:
-            document = override_key(document, override)
+            override_key(document, override, cls)
         converted: T = convert(document, cls)
         return converted
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """While inside, what is found wrong with a config names its file."""
+    try:
+        yield
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def override_key(document: Any, override: str) -> Any:
-    """`training.steps=100` set in a document of dicts and lists (`features.0.hop_ms=20`); the value is read as YAML."""
+def override_key(document: Any, override: str, expected: Any = Any) -> Any:
+    """`training.steps=100` set in a document of dicts and lists (`features.0.hop_ms=20`); the value is read as YAML.
+
+    A section that the type `expected` of the document knows and that is absent is made. Raises ConfigError.
+    """
     key_path, equals, text = override.partition("=")
     if not equals or not key_path:
         raise ConfigError(f"--set {override}: write key.path=value")
     keys = key_path.split(".")
     place = document
     for key in keys[:-1]:
-        place = _child(place, key, override)
+        place, expected = _child(place, key, override, expected), _within(expected, place, key)
     last = keys[-1]
     if isinstance(place, list):
-        _child(place, last, override)
+        _child(place, last, override, expected)
         place[int(last)] = parse_yaml(text)
     elif isinstance(place, dict):
         place[last] = parse_yaml(text)
@@ -102,13 +118,44 @@ def override_key(document: Any, override: str) -> Any:
     return document
 
 
-def _child(place: Any, key: str, override: str) -> Any:
-    if isinstance(place, list) and key.isdecimal() and int(key) < len(place):
-        return place[int(key)]
-    if isinstance(place, dict) and isinstance(place.get(key), (dict, list)):
-        return place[key]
-    known = place if isinstance(place, dict) else [str(i) for i in range(len(place))] if isinstance(place, list) else []
+def _child(place: Any, key: str, override: str, expected: Any) -> Any:
+    known: Iterable[str] = []
+    if isinstance(place, list):
+        if key.isdecimal() and int(key) < len(place):
+            return place[int(key)]
+        known = [str(i) for i in range(len(place))]
+    elif isinstance(place, dict):
+        if isinstance(place.get(key), (dict, list)):
+            return place[key]
+        inner = _within(expected, place, key)
+        if place.get(key) is None and (_struct_of(inner, {}) is not None or get_origin(inner) is dict):
+            place[key] = {}
+            return place[key]
+        struct = _struct_of(expected, place)
+        known = {*place, *(struct.__struct_encode_fields__ if struct is not None else ())}
     raise ConfigError(f"--set {override}: {key!r} is no place in this config; {did_you_mean(key, known)}")
+
+
+def _struct_of(expected: Any, place: dict[str, Any]) -> type[msgspec.Struct] | None:
+    """The struct that a mapping is read as where a type is expected; of a plug its `kind` tells."""
+    if get_origin(expected) is Annotated:
+        role = next((note for note in expected.__metadata__ if isinstance(note, Role)), None)
+        if role is None or not isinstance(place.get("kind"), str):
+            return None
+        return registry.find(role.name, place["kind"]).config
+    choices = get_args(expected) if get_origin(expected) in (Union, types.UnionType) else (expected,)
+    structs = [each for each in choices if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    return structs[0] if len(structs) == 1 else None
+
+
+def _within(expected: Any, place: Any, key: str) -> Any:
+    """The type of what stands under a key of a place that is read as `expected`; Any if that is not known."""
+    origin, inner = get_origin(expected), get_args(expected)
+    if origin in (tuple, dict):
+        return inner[0] if origin is tuple else inner[1]
+    struct = _struct_of(expected, place) if isinstance(place, dict) else None
+    fields = msgspec.structs.fields(struct) if struct is not None else ()
+    return next((field.type for field in fields if field.encode_name == key), Any)
 
 
 def convert(document: Any, expected: Any, where: str = "") -> Any:
@@ -132,10 +179,15 @@ def convert(document: Any, expected: Any, where: str = "") -> Any:
             return _struct(document, structs[0], where)
     elif isinstance(expected, type) and issubclass(expected, msgspec.Struct):
         return _struct(document, expected, where)
+    elif origin is Literal and document not in get_args(expected):
+        raise ConfigError(f"{_at(where)}{document!r}: use one of {', '.join(map(str, get_args(expected)))}")
     try:
-        return msgspec.convert(document, expected, strict=True)
-    except msgspec.ValidationError as error:
+        value = msgspec.convert(document, expected, strict=True)
+    except (msgspec.ValidationError, OverflowError) as error:
         raise ConfigError(f"{_at(where)}{document!r}: {_plain(error)}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{_at(where)}{document!r}: no finite number; use one")
+    return value
 
 
 def _plug(document: Any, role: str, where: str) -> Any:
@@ -181,6 +233,25 @@ def _at(where: str) -> str:
 
 
 def _plain(error: Exception) -> str:
-    told = str(error).split(" - at ")[0].replace("`", "")
-    # The one pattern that configs know is that of names on the wire.
-    return "use 1 to 64 of a-z 0-9 _ . -" if "matching regex" in told else told.lower()
+    told = plain(error).split(" - at ")[0]
+    told = re.sub(r"\b(Expected|got) (int|float|str|bool|null|object|array)\b", _in_words, told)
+    return told[:1].lower() + told[1:]
+
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "null": "nothing",
+    "object": "`key: value` lines",
+    "array": "a list",
+}
+
+
+def _in_words(found: re.Match[str]) -> str:
+    return f"{'write' if found[1] == 'Expected' else 'not'} {_WORDS[found[2]]}"
+
+
+def _kind(document: Any) -> str:
+    return "list" if isinstance(document, list) else "single value"

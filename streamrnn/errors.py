@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -32,6 +33,16 @@ class SpeechError(UserError):
 
 class StreamError(UserError):
     """A stream that is used against its rules, such as an unknown name or a wrong number of channels."""
+
+
+# The one pattern that configs and the wire know is that of names.
+_PATTERN = re.compile(r"Expected `str` matching regex '[^']*'")
+
+
+def plain(error: Exception) -> str:
+    """What a validator says, in one line and without the pattern of a name or the marks of code."""
+    told = _PATTERN.sub("use 1 to 64 of a-z 0-9 _ . -", str(error)).replace("`", "")
+    return " ".join(told.split()) or type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -61,12 +61,26 @@ class _MelBands(Stage):
     """Windows of one channel -> log energies of mel bands; a DFT by matrix product, so that it exports and batches."""
 
     def __init__(self, bands: int, low_hz: float, high_hz: float, floor_db: float, inputs: Inputs) -> None:
+        """Raises ConfigError if the inputs are no windows of one channel or no band lies in them."""
         super().__init__()
         width, rate = inputs.width, inputs.sample_rate
+        if inputs.channels != 1:
+            raise ConfigError(f"kind: takes windows of one channel, not of {inputs.channels}; set `channels: 1`")
+        # A window spans its hop at least; single samples, or features of a window, are none.
+        if inputs.rate >= rate or width * inputs.rate < rate:
+            raise ConfigError(
+                f"kind: takes windows of samples, not {width} values a step; put {{kind: frame}} right before it"
+            )
         high = high_hz or rate / 2
         if not low_hz < high <= rate / 2:
             raise ConfigError(f"high_hz: {high:g} must lie above low_hz {low_hz:g} and not above {rate / 2:g}")
         size = 2 ** math.ceil(math.log2(width))
+        tones = torch.linspace(0, rate // 2, size // 2 + 1)
+        if not ((tones > low_hz) & (tones < high)).any():
+            raise ConfigError(
+                f"high_hz: a window of {width} samples tells nothing between {low_hz:g} and {high:g} Hz; "
+                "widen the span or the window"
+            )
         mel = audio.melscale_fbanks(size // 2 + 1, low_hz, high, bands, rate)
         used = mel.amax(dim=1).nonzero()
         first, last = int(used.amin()), int(used.amax())

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Meta
 
 from streamrnn.chunk import Samples
+from streamrnn.errors import StreamError
 from streamrnn.wire import NOBODY, Name, Natural, WireError, parse
 
 ENDPOINT = "tcp://127.0.0.1:5561"
@@ -86,6 +87,28 @@ def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
     if payload and not isinstance(header, Data):
         raise WireError("size", f"{len(payload)} bytes of payload; only data has one")
     return header, payload
+
+
+class _Named(msgspec.Struct, frozen=True):
+    stream: Name
+
+
+def stream_of(parts: Sequence[bytes]) -> str:
+    """The stream that a message names which is otherwise against the rules; "" if none can be read."""
+    try:
+        named: _Named = parse(parts[0] if parts else b"", _Named)
+    except WireError:
+        return ""
+    return named.stream
+
+
+def checked(start: Start) -> Start:
+    """The same header, once it is known to keep the rules of the wire. Raises StreamError."""
+    try:
+        decode_request([encode_header(start)])
+    except WireError as error:
+        raise StreamError(f"{start.stream}: {error.text}") from None
+    return start
 
 
 def decode_answer(parts: Sequence[bytes]) -> Answer:

@@ -25,7 +25,7 @@ class Network(Stage):
         """Raises ConfigError where the configuration cannot be built."""
         super().__init__()
         stages: list[tuple[str, Stage]] = []
-        inputs = Inputs(config.channels, float(config.rate), config.rate)
+        inputs = Inputs(config.channels, float(config.rate), config.rate, config.channels)
         used: Counter[str] = Counter()
         for i, plug in enumerate((*config.features, config.model)):
             kind = registry.of(plug).kind
@@ -35,7 +35,7 @@ class Network(Stage):
             except ConfigError as error:
                 raise ConfigError(f"{f'features[{i}]' if i < len(config.features) else 'model'}.{error}") from None
             stages.append((kind if used[kind] == 1 else f"{kind}{used[kind]}", stage))
-            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate)
+            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate, config.channels)
         head: Head = registry.of(config.head).load()(config.head, inputs.width, tuple(config.labels))
         self.head = head
         self.chain = Chain([*stages, ("head", head)])

@@ -18,11 +18,15 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a stage is built for: steps of `width` values at `rate` Hz, made from samples at `sample_rate` Hz."""
+    """What a stage is built for: steps of `width` values at `rate` Hz, made from samples at `sample_rate` Hz.
+
+    `channels` are those of the samples.
+    """
 
     width: int
     rate: float
     sample_rate: int
+    channels: int = 1
 
 
 class Stage(nn.Module):

@@ -1,4 +1,4 @@
-"""How a daemon is asked to stop: the first signal drains, the second ends it at once, and time ends it anyway."""
+"""How a process is asked to stop: the first signal drains, the second ends it at once, and time ends it anyway."""
 
 from __future__ import annotations
 
@@ -34,6 +34,21 @@ def heed_signals(stop: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_with_stdin() -> None:
+    """End this process at once when its standard input ends: whoever held the other end, its parent, is gone.
+
+    It works on every system and however the parent ended, which no signal and no handler of the parent does.
+    """
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _leave() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from streamrnn.errors import StreamError, UserError
+from streamrnn.errors import StreamError, UserError, plain
 from streamrnn.events import KINDS, SCHEMA, BundleRef, Heard, Lost
 
 PREFIX = f"v{SCHEMA}/"
@@ -172,4 +172,4 @@ def parse(data: bytes, kind: Any) -> Any:
         return msgspec.json.decode(data, type=kind)
     # The last two: bytes that are no UTF-8, and brackets nested deeper than the stack.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError("malformed", " ".join(str(error).split()) or type(error).__name__) from None
+        raise WireError("malformed", plain(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import zipfile
@@ -104,6 +105,55 @@ def test_an_altered_or_missing_member_is_refused(tiny_bundle: Path, place: Path,
 
     refused(rewritten(tiny_bundle, place, alter), f"sha256 of {name} differs")
     refused(rewritten(tiny_bundle, place, lambda members: members.pop(name) and None))
+
+
+def resealed(source: Path, place: Path, name: str, data: bytes) -> Path:
+    """The same bundle with another member, of which its table tells the right sha."""
+
+    def change(members: dict[str, bytes]) -> None:
+        members[name] = data
+        table = json.loads(members["bundle.json"])
+        if name != "bundle.json":
+            table["members"][name] = hashlib.sha256(data).hexdigest()
+            members["bundle.json"] = json.dumps(table).encode()
+
+    return rewritten(source, place, change)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hop": 1},
+        {"hop": 0},
+        {"hop": -200},
+        {"delay": -1},
+        {"columns": ["_background", "low"]},
+        {"columns": ["_background", "low", "low"]},
+        {"columns": ["_background", "low", "high", "more"]},
+        {"columns": ["a", "b", "c"]},
+        {"columns": []},
+    ],
+    ids=str,
+)
+def test_a_recognizer_that_does_not_fit_the_other_members_is_refused(
+    tiny_bundle: Path, place: Path, changes: dict[str, object]
+) -> None:
+    with zipfile.ZipFile(tiny_bundle) as archive:
+        recognizer = json.loads(archive.read("recognizer.json"))
+    data = json.dumps({**recognizer, **changes}).encode()
+    refused(resealed(tiny_bundle, place, "recognizer.json", data), "its contents do not fit")
+
+
+@pytest.mark.parametrize("data", [b"[]", b"1", b"null", b'"x"', b"nonsense"])
+def test_a_passport_that_is_no_mapping_is_refused(tiny_bundle: Path, place: Path, data: bytes) -> None:
+    refused(resealed(tiny_bundle, place, "passport.json", data), "its contents do not fit")
+
+
+@pytest.mark.parametrize("schema", [True, False, 0, -1, "1", 1.0, None, [1]])
+def test_a_schema_that_is_no_number_from_1_up_is_refused(tiny_bundle: Path, place: Path, schema: object) -> None:
+    with zipfile.ZipFile(tiny_bundle) as archive:
+        table = json.loads(archive.read("bundle.json"))
+    refused(resealed(tiny_bundle, place, "bundle.json", json.dumps({**table, "schema": schema}).encode()), "is none")
 
 
 def test_a_newer_schema_says_upgrade(tiny_bundle: Path, place: Path) -> None:

@@ -216,6 +216,12 @@ def test_nobody_answers() -> None:
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": 10**7}, {"rate": 8000, "channels": 0}, {"rate": 8000.5}])
+def test_a_stream_that_cannot_be_is_refused_before_anybody_is_asked(wrong: dict[str, int]) -> None:
+    with pytest.raises(StreamError, match="mic: Expected int"):
+        Pusher("tcp://127.0.0.1:1", stream="mic", **wrong)
+
+
 def test_samples_of_another_shape_are_refused_before_they_are_sent() -> None:
     with taker() as (_, endpoint), Pusher(endpoint, stream="mic", rate=8000) as pusher:
         for wrong in (np.zeros((10, 2)), np.zeros((1, 1, 1)), np.array(["a"])):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,8 @@ def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*words), capture_output=True, text=True, timeout=60, check=False, **more)
 
 
-def fails(*words: object) -> str:
-    done = run(*words)
+def fails(*words: object, **more: Any) -> str:
+    done = run(*words, **more)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.count("\n") == 1
     return done.stderr
@@ -70,6 +72,15 @@ def test_demo_plays_any_files_prints_what_is_published_and_judges_it(tmp_path: P
     assert "told.wav: 3 of 4 words right, 1 false" in lines
 
 
+def test_demo_tells_what_of_a_recording_could_not_be_heard(tmp_path: Path, tiny_bundle: Path) -> None:
+    samples = talk()
+    samples[-800:-400] = np.nan
+    soundfile.write(tmp_path / "holes.wav", samples, RATE, subtype="FLOAT")
+    done = run("demo", tmp_path / "holes.wav", "--bundle", tiny_bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "holes.wav: 4 words: low high high low; 0.05 s of it were not heard: " in done.stdout
+
+
 def test_demo_of_the_bundled_recording() -> None:
     try:
         locate("digits")
@@ -87,6 +98,25 @@ def test_demo_of_the_bundled_recording() -> None:
 def test_demo_of_a_file_that_is_not_there(tmp_path: Path, tiny_bundle: Path) -> None:
     assert "none.wav" in fails("demo", tmp_path / "none.wav", "--bundle", tiny_bundle)
     assert "none.bundle" in fails("demo", "--bundle", "none.bundle")
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT], [signal.SIGKILL]], ids=str)
+@pytest.mark.parametrize("whom", [os.kill, os.killpg])
+def test_a_demo_that_is_stopped_while_its_listener_starts_takes_it_along(
+    tmp_path: Path, tiny_bundle: Path, numbers: list[signal.Signals], whom: Callable[[int, int], None]
+) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.tile(talk(), (30, 1)), RATE)
+    words = command("demo", tmp_path / "talk.wav", "--bundle", tiny_bundle, "--pace", "realtime")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **pipes, start_new_session=True) as demo:
+        assert demo.stdout
+        assert demo.stdout.readline().startswith("playing")
+        for number in numbers:
+            time.sleep(0.05)
+            whom(demo.pid, number)
+        # The listener writes into the same pipes: they end when both have.
+        said = demo.communicate(timeout=3.0)
+    assert "Traceback" not in said[1]
 
 
 # record
@@ -234,7 +264,7 @@ def test_a_name_or_endpoint_that_does_not_fit_is_one_line(tmp_path: Path) -> Non
     assert "call it 'k-che'" in fails("push", tmp_path / "a.wav", "--stream", "Küche")
     assert "--chunk" in fails("push", tmp_path / "a.wav", "--stream", "a", "--chunk", "many")
     assert "none.wav" in fails("push", tmp_path / "none.wav", "--stream", "a")
-    assert "nowhere" in fails("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "nowhere")
+    assert ":5561" in fails("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "nowhere")
     assert "nowhere" in fails("listen", "nowhere")
     assert "did you mean 'detection'" in fails("listen", "--topic", "v1/detektion/")
 
@@ -244,6 +274,23 @@ def test_pushing_nothing_is_no_success(tmp_path: Path, tiny_bundle: Path) -> Non
         done = run("push", "-", "--stream", "a", "--endpoint", daemon.ingest, stdin=subprocess.DEVNULL)
         assert done.returncode == 2
         assert "no samples came" in done.stderr
+
+
+def test_push_waits_for_a_daemon_says_so_and_can_be_interrupted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", talk(), RATE)
+    words = command("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "tcp://127.0.0.1:1")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert "no daemon answers yet; waiting 10 s" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(1.5) == 130
+        assert process.stderr.read() == "streamrnn push: interrupted\n"
+
+
+def test_push_refuses_a_rate_that_is_none_before_it_looks_for_a_daemon() -> None:
+    assert "--rate 0: write a whole number >= 1" in fails(
+        "push", "-", "--stream", "a", "--rate", 0, stdin=subprocess.DEVNULL
+    )
 
 
 def test_listen_can_be_interrupted() -> None:

@@ -20,6 +20,7 @@ from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.evaluation import playing
 from streamrnn.evaluation.page import page
+from streamrnn.evaluation.progress import Lines
 from streamrnn.evaluation.recordings import read_data, read_folder
 from streamrnn.evaluation.report import report
 from streamrnn.evaluation.run import evaluate, frame_labels, is_clip
@@ -261,7 +262,7 @@ def mistakes(folder: Path, tones: Path) -> dict[str, list[object]]:
         "gone.wav, which is missing": [tones, "--data", missing],
         "sample 1 is nan": [tones, "--data", nan],
         "no samples": [tones, "--data", three],
-        "labels cat are all unknown to the bundle, which knows low, high": [tones, "--data", unknown],
+        "labels cat are all unknown to the recognizer, which knows low, high": [tones, "--data", unknown],
         "--split dev: no recording is in it; there are (none)": [tones, "--data", good, "--split", "dev"],
         "not a bundle, or damaged": [torn, "--data", good],
         "gone.bundle: No such file": [folder / "gone.bundle", "--data", good],
@@ -296,3 +297,12 @@ def test_states_are_played_without_silence_and_none_is_made_of_what_is_behind_th
     write(tmp_path / "high" / "a.wav", tone(2200, 1.0, RATE))
     (clip,) = evaluate(states, read_folder(tmp_path)).clips
     assert clip.heard == ("high",)
+
+
+def test_long_work_tells_in_lines_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines(4, "recordings", every_s=0.0) as every, Lines(4, "recordings") as seldom:
+        for _ in range(4):
+            every.update()
+            seldom.update()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"{i} of 4 recordings" for i in (1, 2, 3)]

@@ -18,6 +18,7 @@ from streamrnn.errors import RecordingError
 from streamrnn.evaluation.playable import Noise, Segment
 from streamrnn.evaluation.recordings import Recording, read_audio, read_data, read_folder
 from streamrnn.evaluation.summary import summary
+from streamrnn.files import arrays
 from streamrnn.recognizer import ClassesConfig, GruConfig, RecognizerConfig
 from streamrnn.registry import find
 
@@ -102,6 +103,28 @@ def test_a_slow_table_is_counted_and_its_label_column_makes_segments(tmp_path: P
     (recording,) = read_folder(tmp_path)
     assert (recording.rate, recording.channels, recording.labelled) == (1, 1, "samples")
     assert recording.segments == (Segment(0, 2, "empty"),)
+
+
+@pytest.mark.parametrize("step", [2.0, 1.3, 0.7, 60.0])
+def test_seconds_that_are_no_whole_rate_are_refused_unless_it_is_declared(tmp_path: Path, step: float) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("time,x\n" + "".join(f"{step * i},1\n" for i in range(9)))
+    with pytest.raises(RecordingError, match=rf"a.csv: rows every {step:g} s are .* no whole number"):
+        files.header(path)
+    assert arrays.read_csv(path, 3).rate == 3
+
+
+@pytest.mark.parametrize("rate", [1, 3, 1_000_001, 2_000_000_000])
+def test_a_header_with_a_rate_that_no_sound_has_is_refused(tmp_path: Path, rate: int) -> None:
+    write(tmp_path / "a.wav", tone(0.1))
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[24:28] = struct.pack("<I", rate)
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(RecordingError, match=rf"a.wav: .*{rate}"):
+        files.header(tmp_path / "a.wav")
+    np.savez(tmp_path / "a.npz", x=np.zeros(9), fs=rate if rate > 9 else 0)
+    with pytest.raises(RecordingError, match=r"a.npz: fs is"):
+        files.header(tmp_path / "a.npz")
 
 
 def test_a_folder_per_label(tmp_path: Path) -> None:

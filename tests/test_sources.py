@@ -319,6 +319,28 @@ def test_ingest_speaks_as_a_source_must() -> None:
     assert len(samples_of(items)) == 2 * 20100
 
 
+def test_an_error_names_its_stream_where_it_can_be_read_and_speaks_plainly() -> None:
+    source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*"))
+    thread = threading.Thread(target=lambda: list(source.items()))
+    thread.start()
+    answers = []
+    with zmq.Context() as context:
+        client = context.socket(zmq.DEALER)
+        client.connect(source.place)
+        for header in (b'{"kind":"start","stream":"mic","rate":0}', b'{"kind":"start","stream":"Mic"}', b"nonsense"):
+            client.send(header)
+            assert client.poll(5000)
+            answers.append(ingest.decode_answer(client.recv_multipart()))
+        client.close(0)
+    source.stop()
+    thread.join()
+    source.close()
+    assert [answer.stream for answer in answers] == ["mic", "", ""]
+    assert all(isinstance(answer, ingest.Error) and answer.code == "malformed" for answer in answers)
+    assert "use 1 to 64 of a-z 0-9 _ . -" in answers[1].text
+    assert not any("regex" in answer.text for answer in answers)
+
+
 def test_what_is_told_of_a_client_that_vanished_is_not_given_to_the_next_of_its_name() -> None:
     source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*"))
     said: queue.Queue[Item] = queue.Queue()

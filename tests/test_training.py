@@ -21,10 +21,10 @@ from streamrnn.errors import ConfigError
 from streamrnn.network import Network
 from streamrnn.recognizer import Recognizer
 from streamrnn.stage import State
-from streamrnn.training import checkpoint, fit, run
+from streamrnn.training import checkpoint, fit, run, synthesis
 from streamrnn.training.lanes import Segment, Unroll
 from streamrnn.training.pieces import Clip, Piece, Supply
-from streamrnn.training.plan import TrainingConfig, WordsConfig
+from streamrnn.training.plan import SpeechConfig, TrainingConfig, WordsConfig
 from streamrnn.training.words import Words
 
 torch.set_num_threads(1)
@@ -280,7 +280,7 @@ MISTAKES = {
         "label 'zoom': no recording in the data",
     ),
     "channels": (
-        ["recognizer.channels=2", "recognizer.features=[{kind: frame}]"],
+        ["recognizer.channels=2", "recognizer.features=[{kind: frame}]", "material={kind: recordings}"],
         "1 channels, the recognizer takes 2",
     ),
     "split": (["validation={split: devv}"], "validation.split: no recording is in 'devv'; there are dev, train"),
@@ -323,6 +323,47 @@ def test_data_that_is_not_there_is_one_line(words: Path, tmp_path: Path, capsys:
     assert "cannot be made" in said_of(capsys, config, "--data", words, "--out", tmp_path / "file" / "o.bundle")
     assert "none.yaml" in said_of(capsys, tmp_path / "none.yaml", "--data", words, *out)
     assert "no.bundle" in said_of(capsys, config, "--data", words, *out, "--from", tmp_path / "no.bundle")
+
+
+SPOKEN = "material={kind: words, variants: 1, speech: {texts: {low: low, high: high}, clips: 1}}"
+
+
+@pytest.mark.parametrize("material", [SPOKEN, "material={kind: recordings}"])
+def test_data_without_any_label_of_the_recognizer_is_one_line(
+    material: str, words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(WORDS)
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        shutil.copy(words / "ann" / "low_0.wav", tmp_path / "data" / name / "0.wav")
+    command = [tmp_path / "c.yaml", "--data", tmp_path / "data", "--out", tmp_path / "o.bundle", "--set", material]
+    said = said_of(capsys, *command)
+    assert f"{tmp_path / 'data'}: labels cat, dog are all unknown to the recognizer, which knows low, high" in said
+
+
+def test_words_may_all_be_made_from_text() -> None:
+    if not synthesis.available():
+        pytest.skip("espeak-ng is not installed")
+    recognizer = Network(plan().recognizer).recognizer
+    config = WordsConfig(variants=1, speech=SpeechConfig(texts={"low": "low", "high": "high"}, clips=1))
+    made = Words(config, recognizer, [clip(-1, 5, "_other")], Supply(0, 4))
+    assert sum(made.piece(0, index).target.sum() for index in range(10)) > 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"RIFF"])
+def test_a_label_whose_recordings_are_all_left_out_is_one_line(
+    damage: bytes, words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(WORDS)
+    for name in ("low", "high"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(3):
+            shutil.copy(words / "ann" / f"{name}_{i}.wav", tmp_path / "data" / name / f"{i}.wav")
+            if name == "high":
+                (tmp_path / "data" / name / f"{i}.wav").write_bytes(damage)
+    command = [tmp_path / "c.yaml", "--data", tmp_path / "data", "--out", tmp_path / "o.bundle", "--set", SPOKEN]
+    said = said_of(capsys, *command)
+    assert f"label 'high': all its recordings are left out, as {tmp_path / 'data' / 'high' / '0.wav'}" in said
 
 
 def test_recordings_of_any_rate_and_channels_are_mixed_and_resampled(tmp_path: Path) -> None:

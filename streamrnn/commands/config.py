@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _describe(path: Path) -> str:
     """Which kind of config it is and what it holds. Raises ConfigError or BundleError."""
-    from streamrnn.config import load
+    from streamrnn.config import load, naming
     from streamrnn.daemon_config import DaemonConfig
     from streamrnn.service import check, counted
     from streamrnn.training.plan import TrainingConfig
@@ -46,8 +46,21 @@ def _describe(path: Path) -> str:
     of_daemon, of_training = (sum(key in known for key in keys) for known in (_DAEMON_KEYS, _TRAINING_KEYS))
     if of_training > of_daemon:
         recognizer = load(path, TrainingConfig).recognizer
-        return f"training of {recognizer.name}: {len(recognizer.labels)} labels at {recognizer.rate} Hz; it is valid"
+        tried = _try_to_build(path)
+        labels = counted(len(recognizer.labels), "label")
+        return f"training of {recognizer.name}: {labels} at {recognizer.rate} Hz; it is valid{tried}"
     daemon = load(path, DaemonConfig)
-    names = check(daemon)
+    with naming(path):
+        names = check(daemon)
     counts = f"{counted(len(daemon.sources), 'source')}, {counted(len(daemon.sinks), 'sink')}"
     return f"daemon with {', '.join(names)}: {counts}; it is valid"
+
+
+def _try_to_build(path: Path) -> str:
+    """What could not be tried of a training config. Raises ConfigError where its parts do not fit one another."""
+    try:
+        from streamrnn.training import trial
+    except ModuleNotFoundError as error:
+        return f" as far as can be told without {error.name}, which is not installed"
+    trial.load(path)
+    return ""

@@ -38,22 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Cross-validate; the exit code."""
-    from streamrnn.config import load
     from streamrnn.errors import ConfigError
     from streamrnn.evaluation.recordings import read_data
-    from streamrnn.training.plan import TrainingConfig
 
     if arguments.jobs < 1:
         raise ConfigError(f"--jobs {arguments.jobs}: at least 1")
-    plan = load(arguments.config, TrainingConfig, arguments.overrides)
-    data = read_data(arguments.data)
     try:
-        from streamrnn.training import crossval
+        from streamrnn.training import crossval, trial
         from streamrnn.training.run import Job
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"training needs {error.name}, which is not installed; pip install 'streamrnn[train]'"
         ) from None
+    plan = trial.load(arguments.config, arguments.overrides)
+    data = read_data(arguments.data)
     keys = {"record": lambda recording: f"{recording.path.stem}-{recording.span[0]}"}
     key = keys.get(arguments.by, lambda recording: recording.group)
     with tempfile.TemporaryDirectory(prefix="streamrnn-crossval-") as temporary:

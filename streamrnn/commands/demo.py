@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _RECORDING = Path(__file__).parent.parent / "recordings" / "demo.flac"
 _LISTENER_S = 5.0  # for the listener to print what it has received
+_STOPPED_S = 0.3  # the same, of the 2 s in which a process is gone that was asked to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,16 +53,25 @@ def run(arguments: argparse.Namespace) -> int:
         pace = arguments.pace
     kept = _Kept()
     service = Service(_config(arguments.bundle, arguments.max_false_accepts_per_hour, files, pace), [kept])
-    with heed_signals(service.stop):
+    asked: list[str] = []
+
+    def stop(reason: str) -> None:
+        asked.append(reason)
+        service.stop(reason)
+
+    with heed_signals(stop):
         service.startup()
         endpoint = service.sinks[-1].place
         print(f"playing {', '.join(path.name for path in files)}; heard over ZeroMQ ({endpoint}):", flush=True)
         command = [sys.executable, "-m", "streamrnn", "listen", endpoint, "--topic", "v1/detection/"]
-        with subprocess.Popen([*command, "--topic", "v1/segment/", "--until", "bye"]) as listener:
+        command += ["--topic", "v1/segment/", "--topic", "v1/gap/", "--until", "bye", "--with-stdin"]
+        # It ends with us, by the pipe, however we end; and Ctrl-C in a terminal is for us, from whom it hears the bye.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as listener:
             try:
                 service.main_loop()
                 summary = service.shutdown()
-                code = listener.wait(_LISTENER_S)
+                # One that was still starting when we were asked to stop has missed the bye.
+                code = listener.wait(_STOPPED_S if asked else _LISTENER_S)
             except subprocess.TimeoutExpired:
                 code = 1
             finally:
@@ -92,7 +102,7 @@ class _Kept(Sink):
         self.heard: list[Message] = []
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
-        if message.kind in ("detection", "segment"):
+        if message.kind in ("detection", "segment", "gap"):
             self.heard.append(message)
 
     def close(self, seconds: float) -> str:
@@ -132,13 +142,16 @@ def _judge(path: Path, heard: list[Message]) -> str:
     """What was heard of a recording, against the labels beside it if there are any."""
     from streamrnn.evaluation.manifest import read_marks
     from streamrnn.evaluation.matching import Interval, match
-    from streamrnn.events import Heard
+    from streamrnn.events import Heard, Lost
 
+    gaps = [each.body for each in heard if isinstance(each.body, Lost)]
+    lost = sum((gap.end - gap.start) / gap.rate for gap in gaps)
+    also = f"; {lost:.2f} s of it were not heard: {gaps[0].reason}" if gaps else ""
     found = [each.body for each in heard if isinstance(each.body, Heard)]
     labels = path.with_name(f"{path.stem}.labels.csv")
     if not labels.is_file():
-        return f"{path.name}: {len(found)} words: {' '.join(each.label for each in found)}"
+        return f"{path.name}: {len(found)} words: {' '.join(each.label for each in found)}{also}"
     said = [Interval(mark.start, mark.end or mark.start, mark.label) for mark in read_marks(labels)]
     said = [each for each in said if not each.label.startswith("_")]
     matching = match(said, [Interval(each.start / each.rate, each.end / each.rate, each.label) for each in found])
-    return f"{path.name}: {len(matching.hits)} of {len(said)} words right, {len(matching.false)} false"
+    return f"{path.name}: {len(matching.hits)} of {len(said)} words right, {len(matching.false)} false{also}"

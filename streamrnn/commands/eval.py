@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation.invariance import compare_chunks
     from streamrnn.evaluation.playable import Playable
     from streamrnn.evaluation.playing import BLOCK_S
+    from streamrnn.evaluation.progress import Lines
     from streamrnn.evaluation.recordings import read_data
     from streamrnn.evaluation.report import lines, report
     from streamrnn.evaluation.run import check_labels, choose_split, evaluate
@@ -80,8 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
     composed = _composed(arguments, in_split(data.recordings, arguments.split), serving) if arguments.hours else []
     judged: list[Playable] = [*composed] or [*recordings]
     chunk_s = arguments.chunk_ms / 1000 if arguments.chunk_ms else BLOCK_S
-    # The bar is for terminals: None leaves it out elsewhere.
-    with tqdm(total=sum(each.seconds for each in judged), leave=False, disable=None, bar_format=_BAR) as bar:
+    total = sum(each.seconds for each in judged)
+    # A bar is for terminals; elsewhere long work says in lines how far it is.
+    in_terminal = sys.stderr.isatty()
+    with tqdm(total=total, leave=False, bar_format=_BAR) if in_terminal else Lines(total, "s") as bar:
 
         def ended(each: Playable) -> None:
             if each.labelled == "samples":  # of the others every second is told

@@ -26,10 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until", choices=("closed", "bye"), default="closed", help="bye: end when the daemon says goodbye"
     )
+    parser.add_argument(
+        "--with-stdin", action="store_true", help="end also when standard input ends, with the program that holds it"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print until interrupted; 1 if messages were lost."""
+    from streamrnn.stopping import leave_with_stdin
+
+    if arguments.with_stdin:
+        # First of all: who started us may be gone already.
+        leave_with_stdin()
     from streamrnn.client import Subscriber
     from streamrnn.wire import PREFIX
 

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamrnn.errors import RecordingError, UserError
+from streamrnn.errors import ConfigError, RecordingError, UserError
 
 if TYPE_CHECKING:
     from streamrnn.chunk import Samples
     from streamrnn.sources import Source
 
 _LARGEST_RANDOM = 5000
+_PATIENCE_S = 10.0  # a daemon may be starting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     opened = next(items)
     assert isinstance(opened, Opened)
     with Pusher(
-        arguments.endpoint, stream=arguments.stream, rate=opened.rate, channels=opened.channels, timeout=10.0
+        arguments.endpoint,
+        stream=arguments.stream,
+        rate=opened.rate,
+        channels=opened.channels,
+        timeout=_PATIENCE_S,
+        waiting=_say,
     ) as pusher:
         sent = 0
         for item in items:
@@ -66,17 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
                     pusher.push(samples)
     if not sent:
         raise RecordingError(f"{arguments.file}: no samples came; look at what writes them")
-    print(f"streamrnn push: {arguments.stream}: {sent / opened.rate:.2f} s sent and heard", file=sys.stderr)
+    _say(f"{arguments.stream}: {sent / opened.rate:.2f} s sent and heard")
     return 0
 
 
+def _say(line: str) -> None:
+    print(f"streamrnn push: {line}", file=sys.stderr, flush=True)
+
+
 def _source(arguments: argparse.Namespace) -> Source:
+    from streamrnn.config import convert
     from streamrnn.sources.csv import CsvConfig, CsvSource
     from streamrnn.sources.stdin import StdinConfig, StdinSource
     from streamrnn.sources.wav import WavConfig, WavSource
 
     if arguments.file == "-":
-        return StdinSource(StdinConfig(rate=arguments.rate, channels=arguments.channels, format=arguments.format))
+        pcm = {"rate": arguments.rate, "channels": arguments.channels, "format": arguments.format}
+        try:
+            return StdinSource(convert(pcm, StdinConfig))
+        except ConfigError as error:
+            option = str(error).replace(":", "", 1)
+            raise UserError(f"--{option}") from None
     # Cut again below: one block of this size is what real time waits for.
     chunk = int(arguments.chunk) if arguments.chunk != "random" else _LARGEST_RANDOM
     keys = {"path": arguments.file, "stream": arguments.stream, "pace": arguments.pace, "chunk": chunk}

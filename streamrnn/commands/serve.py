@@ -27,7 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     service = Service(config.load(arguments.config, DaemonConfig, arguments.set))
     with heed_signals(service.stop):
-        service.startup()
+        with config.naming(arguments.config):
+            service.startup()
         for line in service.describe():
             _say(line)
         _say("ready; stop with Ctrl-C")

@@ -32,21 +32,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; the exit code."""
     import msgspec
 
-    from streamrnn.config import load
     from streamrnn.errors import ConfigError
     from streamrnn.evaluation.recordings import read_data
-    from streamrnn.training.plan import TrainingConfig
 
-    plan = load(arguments.config, TrainingConfig, arguments.overrides)
-    data = read_data(arguments.data)
     try:
         import torch
 
         from streamrnn.training import run as training
+        from streamrnn.training import trial
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"training needs {error.name}, which is not installed; pip install 'streamrnn[train]'"
         ) from None
+    plan = trial.load(arguments.config, arguments.overrides)
+    if arguments.origin is not None:
+        _check_overrides(arguments.overrides or [])
+    data = read_data(arguments.data)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: torch sees no GPU here; use --device cpu")
     job = training.Job(plan, tuple(arguments.data), data, arguments.out, arguments.device)
@@ -65,3 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(f"next: streamrnn eval {bundle.path} --data DIR")
     return 0
+
+
+def _check_overrides(overrides: list[str]) -> None:
+    """Raises ConfigError for one that fine-tuning would pass over."""
+    from streamrnn.errors import ConfigError
+
+    for override in overrides:
+        section, mark = override[:8], override[8:9]
+        if section == "training" and mark in (".", "="):
+            raise ConfigError(
+                f"--set {override}: with --from the section `finetuning` stands in for `training`; "
+                f"write --set finetuning{override[8:]}"
+            )

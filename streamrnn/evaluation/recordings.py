@@ -59,10 +59,11 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A recording of a data folder that is not used, and the reason, which names its path."""
+    """A recording of a data folder that is not used, the reason, which names its path, and the names it should hold."""
 
     path: Path
     reason: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _from_file(path: Path, marks: list[Mark]) -> Recording | LeftOut:
     try:
         header = files.header(path)
     except RecordingError as error:
-        return LeftOut(path, str(error))
+        return LeftOut(path, str(error), tuple(mark.label for mark in marks))
     track = path.with_suffix(".txt")
     if track.is_file():
         marks = read_marks(track)
@@ -182,7 +183,7 @@ def _from_manifest(manifest: Path) -> Iterator[Recording | LeftOut]:
         try:
             header = files.header(path)
         except RecordingError as error:
-            yield LeftOut(path, str(error))
+            yield LeftOut(path, str(error), tuple(row.mark.label for row in rows))
             continue
         cases = _cases(rows, header)
         whole = (0, header.length)

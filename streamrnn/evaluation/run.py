@@ -168,14 +168,14 @@ def choose_split(recordings: Sequence[Recording], split: str) -> list[Recording]
 def check_labels(recordings: Sequence[Recording], config: RecognizerConfig, folders: Sequence[Path]) -> list[str]:
     """Names in the data that the recognizer does not know: they count as background, it must not fire on them.
 
-    Raises ConfigError if it knows none of them: then the data is not for this bundle.
+    Raises ConfigError if it knows none of them: then the data is not for this recognizer.
     """
     names = {s.label for recording in recordings for s in recording.segments if not s.label.startswith("_")}
     unknown = sorted(name for name in names if label_of(config, name) == BACKGROUND)
     if unknown and len(unknown) == len(names):
         shown = ", ".join(unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         raise ConfigError(
-            f"{', '.join(map(str, folders))}: labels {shown} are all unknown to the bundle, which knows "
+            f"{', '.join(map(str, folders))}: labels {shown} are all unknown to the recognizer, which knows "
             f"{', '.join(config.labels)}; give other data, or begin names of background with '_'"
         )
     return unknown

@@ -79,7 +79,8 @@ def summary(data: Dataset, config: RecognizerConfig) -> Summary:
             _check_channels(recording, config)
             looks.append((recording, _look(recording)))
         except RecordingError as error:
-            left_out.append(LeftOut(recording.path, str(error)))
+            labels = tuple(segment.label for segment in recording.segments)
+            left_out.append(LeftOut(recording.path, str(error), labels))
     if not looks:
         raise RecordingError(left_out[0].reason if left_out else "no recordings; give a folder that holds some")
     usable = tuple(recording for recording, _ in looks)
@@ -92,6 +93,16 @@ def summary(data: Dataset, config: RecognizerConfig) -> Summary:
         left_out=tuple(left_out),
         usable=usable,
     )
+
+
+def check_left_out(looked_at: Summary, config: RecognizerConfig) -> None:
+    """Raises RecordingError for a label of which all recordings were left out: nobody meant to do without it."""
+    there = {count.label for count in looked_at.labels}
+    for left in looked_at.left_out:
+        for label in sorted({label_of(config, name) for name in left.labels} - {BACKGROUND, *there}):
+            raise RecordingError(
+                f"label {label!r}: all its recordings are left out, as {left.reason}; mend them or take the label out"
+            )
 
 
 def name_of(config: RecognizerConfig, name: str) -> str:

@@ -16,19 +16,24 @@ from numpy.typing import NDArray
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
-from streamrnn.files.sound import Header
+from streamrnn.files.sound import HIGHEST_RATE, Header
 
 TIME_COLUMNS = ("time", "timestamp")
 LABEL_COLUMN = "label"
+_OFF = 0.1  # clocks that drift and times that are rounded are off by less, as a share of the rate
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A sensor CSV: rate in Hz, samples `(time, channels)` float32 and a label a row, "" where none is said."""
+    """A sensor CSV: rate in Hz, samples `(time, channels)` float32 and a label a row, "" where none is said.
+
+    `step_s` is how many seconds lie between rows; where that is more than one, as between dates, rows are counted.
+    """
 
     rate: int
     samples: Samples
     labels: tuple[str, ...]
+    step_s: float
 
 
 def npz_header(path: Path) -> Header:
@@ -38,8 +43,10 @@ def npz_header(path: Path) -> Header:
     if not length or not channels:
         raise RecordingError(f"{path}: x has shape {shape} and so no samples; take the file out")
     rate = float(np.asarray(_npz_array(path, "fs"), dtype=np.float64).reshape(-1)[0])
-    if not 1 <= rate < 1e9 or abs(rate - round(rate)) > 1e-3 * rate:
-        raise RecordingError(f"{path}: fs is {rate}; it must be a whole number of samples a second, resample the data")
+    if not 1 <= rate <= HIGHEST_RATE or abs(rate - round(rate)) > 1e-3 * rate:
+        raise RecordingError(
+            f"{path}: fs is {rate}; it must be a whole number of Hz from 1 to {HIGHEST_RATE}; resample the data"
+        )
     return Header(round(rate), channels, length)
 
 
@@ -71,11 +78,11 @@ def npz_labels(path: Path) -> tuple[str, ...]:
     return tuple(names.get(str(value), str(value)) for value in y.tolist())
 
 
-def read_csv(path: Path) -> Table:
+def read_csv(path: Path, declared: int = 0) -> Table:
     """A CSV whose first column is `time` or `timestamp`, in seconds or ISO 8601. Raises RecordingError.
 
-    The rate is that of most steps from row to row. A series slower than one row a second is counted instead: its rate
-    is 1, and a second of it is a row.
+    The rate is the `declared` one, or that of most steps from row to row, which must be near a whole number. Dates that
+    are more than a second apart, the rows of days or years, are counted instead: the rate is 1, a second is a row.
     """
     columns, rows = _columns(path), _rows(path)
     if columns[0] not in TIME_COLUMNS:
@@ -100,7 +107,10 @@ def read_csv(path: Path) -> Table:
         labels.append(row[label_place].strip() if label_place >= 0 else "")
     if not values:
         raise RecordingError(f"{path}: a header and no rows; take the file out")
-    return Table(_rate(path, np.array(times)), np.array(values, dtype=np.float32), tuple(labels))
+    step = _step(path, np.array(times))
+    dates = not _is_number(next(row[0] for row in rows if row))
+    rate = declared or (1 if dates and step > 1.0 else _rate(path, step))
+    return Table(rate, np.array(values, dtype=np.float32), tuple(labels), step)
 
 
 def _npz_shape(path: Path, name: str) -> tuple[int, ...]:
@@ -183,9 +193,29 @@ def _seconds(text: str) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _rate(path: Path, times: NDArray[np.float64]) -> int:
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _rate(path: Path, step: float) -> int:
+    rate = 1.0 / step
+    whole = round(rate)
+    if whole < 1 or abs(rate - whole) > _OFF * whole:
+        raise RecordingError(
+            f"{path}: rows every {step:.4g} s are {rate:.4g} a second, no whole number; resample them, or "
+            "count them: write 0, 1, 2, ... under `time`, and a second is a row"
+        )
+    return whole
+
+
+def _step(path: Path, times: NDArray[np.float64]) -> float:
+    """Seconds from row to row, pauses apart. Raises RecordingError where the time does not grow."""
     if len(times) < 2:
-        return 1
+        return 1.0
     steps = np.diff(times)
     wrong = ~(steps > 0)
     # A clock may be set back once in a while, as it is for winter; a time that does not grow at all is another column.
@@ -193,8 +223,7 @@ def _rate(path: Path, times: NDArray[np.float64]) -> int:
         raise RecordingError(f"{path} line {int(np.argmax(wrong)) + 3}: the time does not grow; sort the rows")
     steps = steps[~wrong]
     # Rounded times jitter, which evens out in a mean, and pauses do not: what is no pause tells the rate.
-    step = float(np.mean(steps[steps <= 3.0 * np.median(steps)]))
-    return max(1, round(1.0 / step))
+    return float(np.mean(steps[steps <= 3.0 * np.median(steps)]))
 
 
 def _line(error: Exception) -> str:

@@ -15,6 +15,10 @@ from streamrnn.errors import RecordingError
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 
+# In Hz. Below it nothing is sound, above it no converter works: a header that says so lies.
+LOWEST_RATE = 20
+HIGHEST_RATE = 1_000_000
+
 # A program that writes a WAV into a pipe cannot know its length and writes (about) the largest one instead.
 _UNKNOWN_LENGTH = 0x7FFFF000
 
@@ -40,6 +44,10 @@ def header(path: Path) -> Header:
         raise _unreadable(path, error) from None
     if info.frames <= 0:
         raise RecordingError(f"{path}: 0 samples; record it again or take it out")
+    if not LOWEST_RATE <= info.samplerate <= HIGHEST_RATE:
+        raise RecordingError(
+            f"{path}: the header says {info.samplerate} Hz, sound has {LOWEST_RATE} to {HIGHEST_RATE}; export it again"
+        )
     return Header(info.samplerate, info.channels, info.frames)
 
 

@@ -28,14 +28,16 @@ class CsvSource(PacedSource):
 
     def __init__(self, config: CsvConfig) -> None:
         """Raises RecordingError if the file cannot be read as numbers."""
-        path = Path(config.path)
+        path, place = Path(config.path), config.path
         if path.suffix.lower() == ".npz":
             header = arrays.npz_header(path)
             rate, self._samples = header.rate, arrays.read_npz(path, 0, header.length)
         else:
-            table = arrays.read_csv(path)
+            table = arrays.read_csv(path, config.rate)
             rate, self._samples = table.rate, table.samples
-        super().__init__(config, config.path, config.stream, config.rate or rate, self._samples.shape[1])
+            if rate * table.step_s > 1.5:
+                place = f"{place} (rows {table.step_s:.4g} s apart, {rate} counted as a second)"
+        super().__init__(config, place, config.stream, config.rate or rate, self._samples.shape[1])
 
     def blocks(self) -> Iterator[Samples]:
         """All rows at once."""

@@ -133,7 +133,7 @@ def play(samples: Samples, rate: int) -> None:
         sounddevice.play(samples, rate)
         sounddevice.wait()
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise DeviceError(f"loudspeaker: does not play ({_reason(error)}); use --no-playback") from None
+        raise DeviceError(f"loudspeaker: does not play ({_reason(error)}); use --playback off") from None
 
 
 def _portaudio() -> Any:

@@ -136,7 +136,7 @@ class ZeromqSource(Source):
                 yield Ended(stream)
         except WireError as error:
             self.errors[error.code] += 1
-            self._send(identity, Error(error.code, error.text, stream))
+            self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
     def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
         owner = self._clients.get(start.stream)

@@ -141,8 +141,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not isinstance(self.material, WordsConfig):
             return
-        if not self.training.unroll_ms:
-            raise ConfigError("training.unroll_ms: 0 unrolls whole recordings, and words make endless lanes; set it")
+        for section, fit in (("training", self.training), ("finetuning", self.finetuning)):
+            if not fit.unroll_ms:
+                raise ConfigError(
+                    f"{section}.unroll_ms: 0 unrolls whole recordings, and words make endless lanes; set it"
+                )
         for name in self.material.speech.texts if self.material.speech is not None else ():
             if name not in self.recognizer.labels:
                 raise ConfigError(

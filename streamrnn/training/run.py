@@ -17,7 +17,8 @@ from streamrnn.bundle import Bundle
 from streamrnn.errors import BundleError, ConfigError, RecordingError
 from streamrnn.evaluation import calibrating
 from streamrnn.evaluation.recordings import Dataset, Recording
-from streamrnn.evaluation.summary import summary
+from streamrnn.evaluation.run import check_labels
+from streamrnn.evaluation.summary import check_left_out, summary
 from streamrnn.network import Network
 from streamrnn.speech import espeak
 from streamrnn.training import checkpoint, evidence, loading, plots
@@ -175,6 +176,8 @@ def _checked(job: Job) -> tuple[Recording, ...]:
     looked_at = summary(job.data, job.plan.recognizer)
     for line in looked_at.lines():
         print(line, file=to_terminal())
+    check_labels(looked_at.usable, job.plan.recognizer, job.folders)
+    check_left_out(looked_at, job.plan.recognizer)
     material = job.plan.material
     if isinstance(material, WordsConfig) and material.speech is not None and not espeak.available():
         print(

@@ -157,7 +157,8 @@ class Words:
     def _sentence(self, random: Generator) -> tuple[list[tuple[int, Sound]], int]:
         """A few words one after another: where each begins, and how long it all is."""
         config, rate = self._config, self._recognizer.rate
-        one_group = self._groups[int(random.integers(len(self._groups)))] if random.random() < 0.5 else ""
+        together = random.random() < 0.5 and self._groups  # none if all words are made from text
+        one_group = self._groups[int(random.integers(len(self._groups)))] if together else ""
         placed: list[tuple[int, Sound]] = []
         at = int(random.uniform(config.pause_ms.least, config.pause_ms.most) * rate / 1000)
         for _ in range(int(random.integers(int(config.words.least), int(config.words.most) + 1))):
