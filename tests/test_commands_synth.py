@@ -74,13 +74,13 @@ def test_a_folder_that_training_reads(tmp_path: Path, capsys: pytest.CaptureFixt
     assert synth(*words, "--json", "--rate", 8000) == 0
     document = json.loads(capsys.readouterr().out)
     recordings = read_folder(out)
-    assert len(recordings) == document["recordings"] == 81
+    assert len(recordings) == document["recordings"] == 51
     labels = [recording.segments[0].label for recording in recordings]
     counts = {label: labels.count(label) for label in labels}
-    assert counts == {"turn-on-the-lights": 20, "jarvis": 20, "_near_miss": 40, "_speech": 1}
+    assert counts == {"turn-on-the-lights": 20, "jarvis": 20, "_near_miss": 10, "_speech": 1}
     assert {name: label["recordings"] for name, label in document["labels"].items()} == counts
     assert document["seconds"] == pytest.approx(sum(recording.seconds for recording in recordings), abs=0.1)
-    assert len({recording.group for recording in recordings}) == document["voices"] > 40
+    assert len({recording.group for recording in recordings}) == document["voices"] > 30
     assert {recording.split for recording in recordings} == {"train"}
     for recording in recordings:
         assert recording.rate == 8000
@@ -91,7 +91,7 @@ def test_a_folder_that_training_reads(tmp_path: Path, capsys: pytest.CaptureFixt
         else:
             assert 0.1 < recording.seconds < 4.0
     told = [line for line in (out / "manifest.csv").read_text().splitlines() if "_near_miss" in line]
-    assert len({line.rsplit(",", 1)[1] for line in told}) > 25
+    assert len({line.rsplit(",", 1)[1] for line in told}) > 8
     assert not list(tmp_path.glob(".*"))
 
 
@@ -135,7 +135,7 @@ def test_piper_speaks_what_is_spelled(piper_voice: Path, tmp_path: Path) -> None
     assert synth(*words, "--out", tmp_path / "a") == 0
     recordings = read_folder(tmp_path / "a")
     labels = [recording.segments[0].label for recording in recordings]
-    assert (labels.count("jarvis"), labels.count("_near_miss"), labels.count("_speech")) == (30, 30, 1)
+    assert (labels.count("jarvis"), labels.count("_near_miss"), labels.count("_speech")) == (30, 8, 1)
     assert {recording.group for recording in recordings} <= {"en-0", "en-1", "en-2"}
     assert len({recording.group for recording in recordings}) > 1
     jarvis = [recording.seconds for recording in recordings if recording.segments[0].label == "jarvis"]

@@ -92,7 +92,9 @@ def test_clips_are_paired(serving: Serving, tmp_path: Path) -> None:
     assert (accuracy["this"]["count"], accuracy["against"]["count"]) == (of, of // 2)
     assert (accuracy["difference"]["only_first"], accuracy["difference"]["only_second"]) == (of // 2, 0)
     assert accuracy["difference"]["low"] > 0
-    assert any("100.0% here, 50.0% there: +50.0" in line and "more than chance" in line for line in lines(document))
+    assert any(
+        "100.0% here, 50.0% there: +50.0" in line and "more than chance (p < 0.001)" in line for line in lines(document)
+    )
     same = compare(first, first, serving)["compared"]["accuracy"]["difference"]
     assert (same["value"], same["chance"]) == (0.0, 1.0)
 

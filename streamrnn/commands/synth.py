@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from streamrnn.speech.folder import Said
 
 _LONGEST_PHRASE = 200
+# More of them, and a network that has heard no person takes people for near misses too.
+_WORDS_A_NEAR_MISS = 4
 _RATES_HZ = (4000, 192000)
 _TOLD = 10  # lines while it works, where there is no terminal
 
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the data folder to make")
     parser.add_argument("--count", type=int, default=200, metavar="N", help="recordings of each; default %(default)s")
     parser.add_argument("--label", metavar="NAME", help="one label for all phrases; default: each phrase as a name")
-    parser.add_argument("--near-misses", action="store_true", help="as many again of phrases that sound like it")
+    parser.add_argument("--near-misses", action="store_true", help="a quarter as many that sound like it")
     parser.add_argument("--talk", type=float, default=0.0, metavar="MINUTES", help="talk in which no phrase occurs")
     parser.add_argument(
         "--voices",
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     labels = tuple(_label(phrase, arguments.label) for phrase in phrases)
     engine = _engine(arguments)
     made = _Made(arguments, engine.name())
-    near_misses = arguments.count if arguments.near_misses else 0
+    near_misses = -(-arguments.count // _WORDS_A_NEAR_MISS) if arguments.near_misses else 0
     with Folder(arguments.out, arguments.rate) as folder:
         order = Order(phrases, labels, arguments.count, near_misses, 60.0 * arguments.talk, arguments.seed)
         planned = plan(order, engine)

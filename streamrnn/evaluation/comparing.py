@@ -190,7 +190,5 @@ def _line(name: str, each: dict[str, Any]) -> str:
     bounds = [form.replace(":", ":+").format(scale * difference[bound]) for bound in ("value", "low", "high")]
     more = f"; {difference['only_first']} only here, {difference['only_second']} only there" if unit else ""
     verdict = "more than chance" if difference["chance"] < _CHANCE else "may be chance"
-    return (
-        f"{values[0]} here, {values[1]} there: {bounds[0]} ({bounds[1]} to {bounds[2]}{more}), "
-        f"{verdict} (p {difference['chance']:.3f})"
-    )
+    chance = f"p {difference['chance']:.3f}" if difference["chance"] >= 0.001 else "p < 0.001"
+    return f"{values[0]} here, {values[1]} there: {bounds[0]} ({bounds[1]} to {bounds[2]}{more}), {verdict} ({chance})"

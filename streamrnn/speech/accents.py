@@ -7,6 +7,7 @@ here, the nearest first, as people take them who learn English; the first that t
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 
 from streamrnn.speech import espeak
@@ -44,14 +45,14 @@ def rendering(accent: str) -> Mapping[str, Sounds]:
 
 def render(sounds: Sounds, accent: str) -> Sounds:
     """English phonemes as the voice of an accent says them, with their stress. Raises SpeechError."""
-    made: list[str] = []
-    table = rendering(accent)
-    for sound in sounds:
-        name = bare(sound)
-        parts = table.get(name, (name,))
-        stress = sound[: len(sound) - len(name)]
-        made += [stress + part if i == 0 else part for i, part in enumerate(parts)]
-    return tuple(made)
+    return tuple(itertools.chain.from_iterable(_render(sound, accent) for sound in sounds))
+
+
+@functools.lru_cache(maxsize=4096)
+def _render(sound: str, accent: str) -> Sounds:
+    name = bare(sound)
+    stress = sound[: len(sound) - len(name)]
+    return tuple(stress + part if i == 0 else part for i, part in enumerate(rendering(accent).get(name, (name,))))
 
 
 def in_brackets(words: espeak.Pronunciation) -> str:

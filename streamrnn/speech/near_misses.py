@@ -35,14 +35,14 @@ from streamrnn.speech.voices import ENGLISH, FOREIGN
 Words = tuple[Sounds, ...]
 
 # Nearer than this, as a distance and as a share of what the whole phrase weighs, it may be the phrase itself.
-_SAME, _SAME_SHARE = 0.35, 0.08
+_SAME, _SAME_SHARE = 0.5, 0.15
 # Changed further than this share of what the phrase weighs, it is another phrase; cuts may be shorter.
 _FAR_SHARE = 0.6
 # How much likelier a near substitute is than a far one: one e-fold each so much difference.
 _NEARNESS = 0.25
 _LONGEST_CLUSTER = 3
 _WEAK_VOWELS = ("@", "3", "I", "I2", "a#")
-_TRIES = 60  # a phrase that is asked for
+_TRIES = 40  # a phrase that is asked for
 _SOUND_ALIKE = 12
 
 # What English words are made of; the rest of the tables are other names and other languages.
@@ -85,27 +85,29 @@ class _Judge:
         self.sounds = plain(sum(spoken(phrase), ()))
         self._whole = total(self.sounds)
         american = [sum(spoken(each), ()) for each in phrases]
-        self._said: dict[str, list[Sounds]] = {}
+        self._said: dict[str, tuple[Sounds, ...]] = {}
         for accent in (*ENGLISH, *FOREIGN):
             # The accent's own dictionary may have another pronunciation than its rendering of the American one.
             said = [plain(accents.render(sounds, accent)) for sounds in american]
             if accent in ENGLISH:
                 said += [plain(sum(own, ())) for own in espeak.pronounce(phrases, accent)]
-            self._said[accent] = list(dict.fromkeys(said))
+            self._said[accent] = tuple(dict.fromkeys(said))
 
     def accepts(self, made: Words) -> bool:
         """Whether it can be said, and is neither one of the phrases nor far from the first."""
         sounds = plain(sum(made, ()))
-        if not all(map(_pronounceable, made)) or not made:
+        if not made or not all(map(_pronounceable, made)) or _too_near(sounds, self.sounds):
             return False
         if distance(sounds, self.sounds) > max(_FAR_SHARE * self._whole, self._whole - total(sounds)) + 1e-9:
             return False
-        return not any(self._too_near(made, accent) for accent in self._said)
+        # Many accents say the same of it.
+        heard = {(plain(accents.render(sum(made, ()), accent)), said) for accent, said in self._said.items()}
+        return not any(_too_near(sounds, said) for sounds, each in heard for said in each)
 
-    def _too_near(self, made: Words, accent: str) -> bool:
-        sounds = plain(accents.render(sum(made, ()), accent))
-        # Any stretch of it: who says "jarvises" says the phrase and something more.
-        return any(nearest(said, sounds) < max(_SAME, _SAME_SHARE * total(said)) - 1e-9 for said in self._said[accent])
+
+def _too_near(sounds: Sounds, said: Sounds) -> bool:
+    # Any stretch of it: who says "jarvises" says the phrase and something more.
+    return nearest(said, sounds) < max(_SAME, _SAME_SHARE * total(said)) - 1e-9
 
 
 def _alike(judge: _Judge, count: int) -> list[str]:

@@ -11,8 +11,9 @@ Peterson and Barney measured them, "Control methods used in a study of the vowel
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Sounds = tuple[str, ...]
@@ -107,17 +108,19 @@ def is_vowel(sound: str) -> bool:
     return any(bare(each) in VOWELS for each in plain((sound,)))
 
 
-def plain(sounds: Sequence[str]) -> Sounds:
+def plain(sounds: Iterable[str]) -> Sounds:
     """Sounds in the names of the tables above, with their stress; what nobody hears of is left out."""
-    told: list[str] = []
-    for sound in sounds:
-        name = bare(sound)
-        while name and name not in CONSONANTS and name not in VOWELS and name not in _ALIKE:
-            name = name[:-1]  # marks of length and of varieties stand behind
-        parts = _ALIKE.get(name, (name,) if name else ())
-        stress = sound[: len(sound) - len(bare(sound))]
-        told += [stress + part if i == 0 and part in VOWELS else part for i, part in enumerate(parts)]
-    return tuple(told)
+    return tuple(itertools.chain.from_iterable(map(_plain, sounds)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _plain(sound: str) -> Sounds:
+    name = bare(sound)
+    stress = sound[: len(sound) - len(name)]
+    while name and name not in CONSONANTS and name not in VOWELS and name not in _ALIKE:
+        name = name[:-1]  # marks of length and of varieties stand behind
+    parts = _ALIKE.get(name, (name,) if name else ())
+    return tuple(stress + part if i == 0 and part in VOWELS else part for i, part in enumerate(parts))
 
 
 @functools.lru_cache(maxsize=65536)
