@@ -190,9 +190,11 @@ def _batch(
     tracks = [fold.initial_track(len(streams)) for fold in folds]
 
     def keep(i: int, found: list[decoders.Found]) -> None:
-        for each in found:
-            if is_real(each, recognizer.hop, samples):
-                events.append((each.row, i, told(each, recognizer, rate, (0, length))[1]))
+        events.extend(
+            (each.row, i, told(each, recognizer, rate, (0, length))[1])
+            for each in found
+            if is_real(each, recognizer.hop, samples)
+        )
 
     for said in posteriors_together(serving, streams):
         for i, fold in enumerate(folds):
