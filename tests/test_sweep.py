@@ -26,7 +26,7 @@ from streamrnn.evaluation.stock import gather
 from streamrnn.evaluation.sweep import measure, swept, thresholds
 from streamrnn.events import Heard
 from streamrnn.operating import Det
-from streamrnn.registry import PlugConfig, register
+from streamrnn.registry import PlugConfig
 
 RECIPE = Recipe(words_per_hour=360.0, cut_s=(1.0, 6.0), pause_s=(0.2, 1.0), scene_s=(6.0, 12.0))
 
@@ -118,7 +118,6 @@ def test_a_det_is_the_same_again_whatever_the_bundle_s_own_threshold(
         assert (one.false_accepts, one.missed) == (other.false_accepts, other.missed)
 
 
-@register("decoder", "test_sweep:Nothing")
 class NothingConfig(PlugConfig, frozen=True, tag="nothing"):
     """A decoder of somebody else, without thresholds."""
 

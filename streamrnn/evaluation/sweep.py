@@ -18,8 +18,8 @@ from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation import intervals
 from streamrnn.evaluation.composing import Composed, distinct_seconds
 from streamrnn.evaluation.matching import Interval, match
-from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import posteriors_together
+from streamrnn.evaluation.recordings import Playable
 from streamrnn.evaluation.run import said_in
 from streamrnn.events import Heard
 from streamrnn.operating import Det, Point
@@ -190,8 +190,11 @@ def _batch(
     tracks = [fold.initial_track(len(streams)) for fold in folds]
 
     def keep(i: int, found: list[decoders.Found]) -> None:
-        real = (each for each in found if is_real(each, recognizer.hop, samples))
-        events.extend((each.row, i, told(each, recognizer, rate, (0, length))[1]) for each in real)
+        events.extend(
+            (each.row, i, told(each, recognizer, rate, (0, length))[1])
+            for each in found
+            if is_real(each, recognizer.hop, samples)
+        )
 
     for said in posteriors_together(serving, streams):
         for i, fold in enumerate(folds):
