@@ -56,11 +56,14 @@ def write_recordings(folder: Path, plan: TrainingConfig) -> Path:
 
 
 def lighter_material(path: Path) -> list[str]:
-    """Fewer variants and less speech from text, where the config has any."""
+    """Fewer variants, less speech from text and fewer hours to measure, where the config has any."""
     material = document(path)["material"]
     few = ["material.variants=1"] if material["kind"] == "words" else []
     if "speech" in material:
         few += ["material.speech.clips=1", "material.speech.others=[hello]"]
+        few += ["material.speech.near_misses=2", "material.speech.talk=2"]
+    if "calibration" in document(path):
+        few += ["calibration.hours=0.05", "calibration.talk_minutes=0.5"]
     return few
 
 

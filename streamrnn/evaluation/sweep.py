@@ -18,8 +18,8 @@ from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation import intervals
 from streamrnn.evaluation.composing import Composed, distinct_seconds
 from streamrnn.evaluation.matching import Interval, match
+from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import posteriors_together
-from streamrnn.evaluation.recordings import Playable
 from streamrnn.evaluation.run import said_in
 from streamrnn.events import Heard
 from streamrnn.operating import Det, Point
