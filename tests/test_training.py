@@ -20,8 +20,9 @@ from streamrnn.cli import main
 from streamrnn.errors import ConfigError
 from streamrnn.network import Network
 from streamrnn.recognizer import Recognizer
+from streamrnn.speech import espeak
 from streamrnn.stage import State
-from streamrnn.training import checkpoint, fit, run, synthesis
+from streamrnn.training import checkpoint, fit, run
 from streamrnn.training.lanes import Segment, Unroll
 from streamrnn.training.pieces import Clip, Piece, Supply
 from streamrnn.training.plan import SpeechConfig, TrainingConfig, WordsConfig
@@ -342,7 +343,7 @@ def test_data_without_any_label_of_the_recognizer_is_one_line(
 
 
 def test_words_may_all_be_made_from_text() -> None:
-    if not synthesis.available():
+    if not espeak.available():
         pytest.skip("espeak-ng is not installed")
     recognizer = Network(plan().recognizer).recognizer
     config = WordsConfig(variants=1, speech=SpeechConfig(texts={"low": "low", "high": "high"}, clips=1))
