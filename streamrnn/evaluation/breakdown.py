@@ -171,19 +171,25 @@ def _shared(stream: Stream, segment: Segment, interval: Interval) -> float:
 def hours(result: Result) -> list[dict[str, Any]]:
     """Of each stream that is longer than an hour: recall and false accepts of every hour, the last perhaps a part."""
     return [
-        {"path": str(stream.recording.path), "hours": _hourly(stream)}
+        {"path": str(stream.recording.path), "hours": hourly(stream)}
         for stream in result.streams
         if stream.recording.seconds > HOUR_S
     ]
 
 
-def _hourly(stream: Stream) -> list[dict[str, Any]]:
-    rows = []
-    for hour in range(math.ceil(stream.recording.seconds / HOUR_S)):
+def hourly(stream: Stream) -> list[dict[str, Any]]:
+    """Recall and false accepts of every hour of a stream, with their intervals; the last may be a part of one."""
+    rows, count = [], max(1, math.ceil(stream.recording.seconds / HOUR_S))
+
+    def of(place: float) -> int:
+        # What the end brings out lies a little behind it.
+        return min(count - 1, int(place // HOUR_S))
+
+    for hour in range(count):
         lasts = min(HOUR_S, stream.recording.seconds - hour * HOUR_S)
-        said = [s for s, interval in enumerate(stream.said) if interval.end // HOUR_S == hour]
+        said = [s for s, interval in enumerate(stream.said) if of(interval.end) == hour]
         gone = set(said) & set(stream.matching.missed)
-        false = [h for h in stream.matching.false if stream.heard[h].end // HOUR_S == hour]
+        false = [h for h in stream.matching.false if of(stream.heard[h].end) == hour]
         row: dict[str, Any] = {"hour": hour + 1, "seconds": round(lasts, 3)}
         if said:
             row["recall"] = msgspec.to_builtins(metrics.share(len(said) - len(gone), len(said)))

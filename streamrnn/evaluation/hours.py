@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,9 @@ from streamrnn import operating
 from streamrnn.bundle import Bundle
 from streamrnn.decoders import SmoothedConfig
 from streamrnn.evaluation import intervals, metrics
+from streamrnn.evaluation.breakdown import HOUR_S, hourly
 from streamrnn.evaluation.composing import CLEAN, Composed, distinct_seconds
 from streamrnn.evaluation.run import Stream
-
-HOUR_S = 3600.0
 
 
 def judged(stream: Stream, composed: Composed, folders: Sequence[Path]) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def judged(stream: Stream, composed: Composed, folders: Sequence[Path]) -> dict[
     material there was. `composed` has its `sources` in seconds by data folder, the figures of all hours with intervals
     over sources (`evaluation.intervals`), and of each `noise`; `drift` holds the last hour against the first.
     """
-    rows = by_hour(stream)
+    rows = hourly(stream)
     sources = distinct_seconds([composed], folders)
     return {
         "hours": [{"path": str(composed.path), "hours": rows}],
@@ -61,26 +59,6 @@ def kept(stream: Stream, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def by_hour(stream: Stream) -> list[dict[str, Any]]:
-    """Recall and false accepts of every hour of a stream, with their intervals; the last may be a part of one."""
-    rows, count = [], max(1, math.ceil(stream.recording.seconds / HOUR_S))
-
-    def of(place: float) -> int:
-        return min(count - 1, int(place // HOUR_S))
-
-    for hour in range(count):
-        lasts = min(HOUR_S, stream.recording.seconds - hour * HOUR_S)
-        said = [s for s, interval in enumerate(stream.said) if of(interval.end) == hour]
-        missed = set(said) & set(stream.matching.missed)
-        false = [h for h in stream.matching.false if of(stream.heard[h].end) == hour]
-        row: dict[str, Any] = {"hour": hour + 1, "seconds": round(lasts, 3)}
-        if said:
-            row["recall"] = msgspec.to_builtins(metrics.share(len(said) - len(missed), len(said)))
-        row["false_accepts_per_hour"] = msgspec.to_builtins(metrics.rate_per_hour(len(false), lasts / HOUR_S))
-        rows.append(row)
-    return rows
-
-
 def lines(document: dict[str, Any]) -> list[str]:
     """The same as text for people, a line each."""
     composed = document["composed"]
@@ -91,11 +69,6 @@ def lines(document: dict[str, Any]) -> list[str]:
     written.append(f"  {'false accepts, over sources':<30} {_rate(composed['false_accepts_per_hour'])} an hour, 90 %")
     if not composed["false_accepts_per_hour"]["count"]:
         written.append(f"  zero in {composed['hours']:g} hours proves only < {3 / composed['hours']:.2g} an hour")
-    for row in document["hours"][0]["hours"]:
-        recall = f"recall {_percent(row['recall'])}, " if "recall" in row else ""
-        written.append(
-            f"  {'hour ' + str(row['hour']):<30} {recall}{_rate(row['false_accepts_per_hour'])} false accepts"
-        )
     for name, part in composed["noise"].items():
         missed = f"{_percent(part['miss_rate'])} missed, " if "miss_rate" in part else ""
         written.append(f"  {name:<30} {missed}{_rate(part['false_accepts_per_hour'])} false accepts an hour")
