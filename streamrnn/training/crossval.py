@@ -58,8 +58,11 @@ def run(
                 reports[fold.name] = future.result()
                 done(fold, reports[fold.name])
         except BaseException:
-            # What fails for one fails for all: hours of other folds must not run before anybody is told.
+            # What fails for one fails for all: hours of other folds must not run before anybody is told, nor write on.
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+                child.join()
             raise
     return {fold.name: reports[fold.name] for fold in all_folds}
 
