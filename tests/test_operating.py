@@ -168,7 +168,7 @@ def _fields(contents: bundle.Contents) -> dict[str, object]:
         ({BUDGET: 1.0, "refractory_ms": 50}, "measured with refractory_ms 300 and not 50.0; take refractory_ms out"),
         ({BUDGET: 1.0, "kind": "endpoint"}, "measured with kind hysteresis and not endpoint"),
         ({BUDGET: 0.01}, "here: 0.01 false accepts an hour: only 0 heard"),
-        ({BUDGET: -1}, f"here.{BUDGET}: -1: expected float >= 0.0"),
+        ({BUDGET: -1}, f"here.{BUDGET}: -1: write a number >= 0.0"),
         ({"max_false_accept_per_hour": 1.0}, f"did you mean '{BUDGET}'"),
     ],
 )
