@@ -101,7 +101,7 @@ class Suspects:
 
     def weigh(self, scores: NDArray[np.float32]) -> None:
         """Draw windows by how much each fooled the network: scores `(windows,)` in [0, 1]."""
-        self._sums = np.cumsum(0.02 + np.asarray(scores, np.float64))
+        self._sums = np.cumsum(0.05 + np.asarray(scores, np.float64))
 
     def draw(self, random: Generator) -> Sound:
         """A cut of half a second to four."""
