@@ -97,5 +97,8 @@ def test_a_training_config_trains(path: Path, tmp_path: Path, capsys: pytest.Cap
     made = bundle.read(out)
     assert list(made.recognizer.config.labels) == list(plan.recognizer.labels)
     assert made.passport["metrics"]["steps"] == 6
+    # A config that asks for it has its thresholds measured: the bundle then says what they cost.
+    assert bool(made.det.points) == bool(plan.calibration.hours)
+    assert made.det.hours == pytest.approx(0.05 if plan.calibration.hours else 0.0)
     bundle.prove(made, bundle.open_step(made, "torch"))
     assert cli.main(["eval", str(out), "--data", str(data)]) == 0

@@ -15,7 +15,7 @@ import torch
 from tiny import RATE, WORDS, job, plan, tone_folder
 from torch import Tensor
 
-from streamrnn.bundle import Bundle
+from streamrnn.bundle import Bundle, read
 from streamrnn.cli import main
 from streamrnn.errors import ConfigError
 from streamrnn.network import Network
@@ -365,6 +365,13 @@ def test_a_label_whose_recordings_are_all_left_out_is_one_line(
     command = [tmp_path / "c.yaml", "--data", tmp_path / "data", "--out", tmp_path / "o.bundle", "--set", SPOKEN]
     said = said_of(capsys, *command)
     assert f"label 'high': all its recordings are left out, as {tmp_path / 'data' / 'high' / '0.wav'}" in said
+
+
+def test_quick_is_a_plan_of_its_own(words: Path, tmp_path: Path) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(WORDS + "quick: {steps: 2, lanes: 2, unroll_ms: 400, judge_every: 1, warm_up_steps: 1}\n")
+    assert main(["train", str(config), "--data", str(words), "--out", str(tmp_path / "q.bundle"), "--quick"]) == 0
+    assert read(tmp_path / "q.bundle").passport["metrics"]["steps"] == 2
 
 
 def test_recordings_of_any_rate_and_channels_are_mixed_and_resampled(tmp_path: Path) -> None:
