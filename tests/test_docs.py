@@ -132,7 +132,7 @@ def daemon_for(block: Block, folder: Path) -> Iterator[tuple[str, str]]:
         yield daemon.results, daemon.ingest
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in PAGES if run_here(page)], ids=lambda page: page.stem)
 def test_every_block_of_a_page_runs(page: Path, sandbox: Path, tmp_path: Path) -> None:
     if "streamrnn synth" in page.read_text(encoding="utf-8") and shutil.which("espeak-ng") is None:
