@@ -16,6 +16,8 @@ from streamrnn.evaluation.recordings import Recording
 from streamrnn.speech import espeak
 from streamrnn.training.plan import TrainingConfig, WordsConfig
 
+# As people write them in running text.
+_LICENCES = re.compile(r"\b(?:CC BY(?:-[A-Z]{2})* \d\.\d|CC0|Apache-2\.0|MIT|BSD-\d-Clause)\b")
 _VERSIONS = ("streamrnn", "torch", "torchaudio", "onnx", "onnxruntime", "numpy", "soxr")
 
 
@@ -64,12 +66,15 @@ def _hash(folder: Path, files: Sequence[Path]) -> str:
 
 
 def _licence(folder: Path) -> str:
-    """The licence that a folder names itself by, in SOURCE.md or the first line of a LICENSE file."""
+    """The licence that a folder names itself by, in SOURCE.md, or else in the first line of a LICENSE file."""
     source = folder / "SOURCE.md"
     if source.is_file():
         named = re.search(r"[Ll]icen[cs]e:\s*([^\n]*?)(?:\.\s|\.?$)", source.read_text(errors="replace"), re.MULTILINE)
         if named:
             return named.group(1).strip()
+        mentioned = dict.fromkeys(_LICENCES.findall(source.read_text(errors="replace")))
+        if mentioned:
+            return ", ".join(mentioned)
     for name in ("LICENSE", "LICENSE.txt", "LICENCE"):
         if (folder / name).is_file():
             return (folder / name).read_text(errors="replace").strip().splitlines()[0][:120]
