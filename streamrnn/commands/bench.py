@@ -99,7 +99,7 @@ def _trained(arguments: argparse.Namespace, config: Path, room: str, title: str)
     from streamrnn.training.plan import TrainingConfig
 
     if not arguments.data:
-        raise ConfigError("needs recordings; add --data DIR")
+        raise ConfigError(f"{config}: training on it needs recordings; add --data DIR")
     plan = load(config, TrainingConfig, arguments.overrides)
     data = read_data(arguments.data)
     judged = choose_split(data.recordings, arguments.split)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from streamrnn.commands import add_budget
 from streamrnn.sinks import Sink
 
 if TYPE_CHECKING:
@@ -32,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", default="digits", help="a bundle, or the name of a shipped one; default %(default)s"
     )
-    parser.add_argument(
-        "--max-false-accepts-per-hour",
-        type=float,
-        default=0.0,
-        metavar="N",
-        help="a budget that chooses the thresholds",
-    )
+    add_budget(parser)
     parser.add_argument("--pace", choices=("realtime", "fastest"), help="default: realtime for the bundled recording")
 
 

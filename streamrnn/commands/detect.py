@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from streamrnn.commands import add_budget
 from streamrnn.events import Event, Lost
 from streamrnn.wire import as_name
 
@@ -33,13 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle", metavar="BUNDLE", help="a bundle file, or the name of a bundle that comes along: digits, wakeword"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="WAV, FLAC, OGG, NPZ (x, fs) or CSV")
-    parser.add_argument(
-        "--max-false-accepts-per-hour",
-        type=float,
-        default=0.0,
-        metavar="N",
-        help="a budget that chooses the thresholds",
-    )
+    add_budget(parser)
     parser.add_argument("--json", action="store_true", help="print JSON lines, one an event")
 
 

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamrnn.commands import add_budget
+
 if TYPE_CHECKING:
     from streamrnn.engine import Serving
     from streamrnn.evaluation.composing import Composed
@@ -38,13 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
     )
     parser.add_argument("--split", default="", metavar="NAME", help="only recordings of this split, such as dev")
-    parser.add_argument(
-        "--max-false-accepts-per-hour",
-        type=float,
-        default=0.0,
-        metavar="N",
-        help="a budget that chooses the thresholds",
-    )
+    add_budget(parser)
     parser.add_argument("--hours", type=_positive, metavar="H", help="judge a stream of H hours composed of the data")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
     parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")

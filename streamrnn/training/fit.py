@@ -7,8 +7,9 @@ numbers from the seed and its own number, so a run that was killed and resumed e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -196,17 +197,23 @@ def _mine(run: Run, average: Tensors) -> Tensors:
     suspects = run.material.suspects()
     if not suspects:
         return {}
-    kept = _copy(run.network)
-    run.network.load_state_dict(average)
-    scores = mining.scores(run.network, suspects)
-    run.network.load_state_dict(kept)
+    with _averaged(run.network, average):
+        scores = mining.scores(run.network, suspects)
     run.material.weigh(scores)
     return {"scores": torch.from_numpy(scores)}
 
 
 def _judge_average(run: Run, average: Tensors) -> Judgement:
-    kept = _copy(run.network)
-    run.network.load_state_dict(average)
-    judgement = judge(run.network, run.judged)
-    run.network.load_state_dict(kept)
-    return judgement
+    with _averaged(run.network, average):
+        return judge(run.network, run.judged)
+
+
+@contextmanager
+def _averaged(network: Network, average: Tensors) -> Iterator[None]:
+    """The network with the averaged weights in it, and afterwards with its own again."""
+    kept = _copy(network)
+    network.load_state_dict(average)
+    try:
+        yield
+    finally:
+        network.load_state_dict(kept)

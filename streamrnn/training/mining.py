@@ -9,9 +9,9 @@ import torch
 
 from streamrnn.network import Network
 from streamrnn.recognizer import BACKGROUND
+from streamrnn.training.judge import ROWS
 from streamrnn.training.pieces import Samples
 
-_ROWS = 64
 _SMOOTH_S = 0.1
 _LEAD_S = 0.3
 
@@ -26,8 +26,8 @@ def scores(network: Network, sounds: Sequence[Samples]) -> Samples:
     lead, tail = int(_LEAD_S * recognizer.rate), recognizer.delay
     found = np.zeros(len(sounds), np.float32)
     with torch.inference_mode():
-        for start in range(0, len(sounds), _ROWS):
-            some = sounds[start : start + _ROWS]
+        for start in range(0, len(sounds), ROWS):
+            some = sounds[start : start + ROWS]
             longest = lead + max(len(sound) for sound in some) + tail
             samples = torch.zeros(len(some), -(-longest // hop) * hop, 1)
             for row, sound in enumerate(some):
