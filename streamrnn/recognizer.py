@@ -78,6 +78,21 @@ class MaskConfig(PlugConfig, frozen=True, tag="mask"):
     share: Fraction = 0.5
 
 
+@register("feature", "streamrnn.convolution:Convolution")
+class ConvolutionConfig(PlugConfig, frozen=True, tag="convolution"):
+    """Learnt patterns over the last `frames` frames and `bands` neighbouring bands, at every `hop_bands`-th band.
+
+    The input is bands of `inputs` maps each; the output is bands of `maps` maps, a frame for every `hop_frames`.
+    """
+
+    maps: Count = 16
+    inputs: Count = 1
+    frames: Count = 3
+    bands: Count = 3
+    hop_frames: Count = 1
+    hop_bands: Count = 1
+
+
 @register("feature", "streamrnn.features:Statistics")
 class StatisticsConfig(PlugConfig, frozen=True, tag="statistics"):
     """Mean, deviation, least and greatest value of each input over the last `frames` frames."""

@@ -21,7 +21,7 @@ LAYERS = (
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples"),
     ("recognizer", "ingest", "operating"),
-    ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "models", "heads"),
+    ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle",),
@@ -37,7 +37,17 @@ LAYERS = (
 
 DAEMON = ("service", "publisher", "intake", "stopping")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
-TORCH = ("stage", "features", "models", "heads", "network", "training", "backends.torch", "testing.torch")
+TORCH = (
+    "stage",
+    "features",
+    "convolution",
+    "models",
+    "heads",
+    "network",
+    "training",
+    "backends.torch",
+    "testing.torch",
+)
 # Each library, and the only rooms that may import it.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch": (*TORCH, "commands.train"),  # the command asks it for a GPU
