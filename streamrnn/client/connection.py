@@ -1,0 +1,46 @@
+"""A socket of a client to one endpoint of a daemon."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import zmq
+
+from streamrnn.errors import DeviceError
+
+_LOOK_S = 0.5  # how often a wait is left so that Ctrl-C is heard on every platform
+
+
+class Connection:
+    """A socket with a context of its own, so that closing one waits for no other."""
+
+    def __init__(self, endpoint: str, kind: int, example: str) -> None:
+        """Connect. Raises DeviceError, with `example` as the repair, if the endpoint is none."""
+        self.endpoint = endpoint
+        self._context = zmq.Context()
+        # Whatever cuts a client off, Ctrl-C too: what cannot be sent holds up no exit. An orderly close says how long.
+        self._context.linger = 0
+        self._socket: zmq.Socket[bytes] = self._context.socket(kind)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            self._context.term()
+            reason = error.strerror or str(error)
+            raise DeviceError(f"{endpoint}: {reason}; write it as {example}") from None
+
+    def _receive(self, seconds: float) -> list[bytes]:
+        """The parts of the next message, none if it does not come in time."""
+        until = time.monotonic() + seconds
+        while True:
+            left = min(_LOOK_S, max(0.0, until - time.monotonic()))
+            if self._socket.poll(math.ceil(left * 1000)):
+                return self._socket.recv_multipart()
+            if time.monotonic() >= until:
+                return []
+
+    def _shut(self, linger_s: float) -> None:
+        if not self._socket.closed:
+            self._socket.close(round(linger_s * 1000))
+            self._context.term()
