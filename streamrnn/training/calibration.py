@@ -16,7 +16,7 @@ from torch import Tensor
 
 from streamrnn.evaluation.reliability import calibration_error, reliability
 from streamrnn.network import Network
-from streamrnn.training.judge import ROWS, batch
+from streamrnn.training.judge import heard
 from streamrnn.training.pieces import Piece
 
 # Beyond these a handful of recordings that are all right, or all wrong, would send it to nothing or without end.
@@ -79,12 +79,8 @@ def lowest(of: Callable[[float], float], left: float, right: float) -> float:
 
 def _taught(network: Network, pieces: Sequence[Piece]) -> tuple[Tensor, Tensor]:
     """Logits (1, frames, columns) and targets (1, frames, labels) of all frames that teach; no gradient flows back."""
-    device = next(network.parameters()).device
     kept: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
-        for start in range(0, len(pieces), ROWS):
-            samples, target, teaches = (part.to(device) for part in batch(pieces[start : start + ROWS]))
-            initial = {name: value.to(device) for name, value in network.initial_state(len(samples)).items()}
-            logits, _ = network(samples, initial)
+        for logits, target, teaches in heard(network, pieces):
             kept.append((logits[teaches > 0], target[teaches > 0]))
     return torch.cat([each for each, _ in kept])[None].double(), torch.cat([each for _, each in kept])[None].double()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from streamrnn.network import Network
 from streamrnn.training.pieces import Piece, Samples
 
 ROWS = 64
+_CHUNK_S = 30.0  # heard at a time: a recording may last for hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,11 @@ class Judgement:
 
 def judge(network: Network, pieces: Sequence[Piece]) -> Judgement:
     """Run pieces from the initial state, each to its end; the network comes back in the mode it was in."""
-    was_training, device = network.training, next(network.parameters()).device
+    was_training = network.training
     network.eval()
     loss, frames, right, labelled = 0.0, 0.0, 0.0, 0.0
     with torch.inference_mode():
-        for start in range(0, len(pieces), ROWS):
-            samples, target, teaches = (part.to(device) for part in batch(pieces[start : start + ROWS]))
-            initial = {name: value.to(device) for name, value in network.initial_state(len(samples)).items()}
-            logits, _ = network(samples, initial)
+        for logits, target, teaches in heard(network, pieces):
             count = float(teaches.sum())
             loss += float(network.head.loss(logits, target, teaches)) * count
             frames += count
@@ -44,6 +42,36 @@ def judge(network: Network, pieces: Sequence[Piece]) -> Judgement:
             labelled += float(matters.sum())
     network.train(was_training)
     return Judgement(loss / max(1.0, frames), right / max(1.0, labelled))
+
+
+def heard(network: Network, pieces: Sequence[Piece]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Logits (rows, frames, columns), target and teaches of all frames of pieces, a bounded part of them at a time."""
+    device = next(network.parameters()).device
+    most = max(1, round(_CHUNK_S * network.recognizer.frame_rate))
+    for first in range(0, len(pieces), ROWS):
+        rest = list(pieces[first : first + ROWS])
+        state = {name: value.to(device) for name, value in network.initial_state(len(rest)).items()}
+        while rest:
+            samples, target, teaches = (part.to(device) for part in batch([_until(each, most) for each in rest]))
+            logits, state = network(samples, state)
+            yield logits, target, teaches
+            going = [row for row, each in enumerate(rest) if each.frames > most]
+            state = {name: value[going] for name, value in state.items()}
+            rest = [_after(rest[row], most) for row in going]
+
+
+def _until(piece: Piece, frames: int) -> Piece:
+    hop = len(piece.samples) // piece.frames
+    return replace(
+        piece, samples=piece.samples[: frames * hop], target=piece.target[:frames], teaches=piece.teaches[:frames]
+    )
+
+
+def _after(piece: Piece, frames: int) -> Piece:
+    hop = len(piece.samples) // piece.frames
+    return replace(
+        piece, samples=piece.samples[frames * hop :], target=piece.target[frames:], teaches=piece.teaches[frames:]
+    )
 
 
 def batch(pieces: Sequence[Piece]) -> tuple[Tensor, Tensor, Tensor]:
