@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streamrnn.chunk import Samples
     from streamrnn.sources import Source
 
+_LEAST_HZ, _MOST_HZ = 1000, 384_000
 _COLUMNS = ["path", "label", "speaker"]
 _METER = 40  # characters of the level meter
 _LOUDEST, _QUIETEST = 0.0, -60.0  # dB of full scale at its ends
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Record until there are enough clips; 1 if the stream ended before that."""
     if arguments.count < 1:
         raise UserError(f"--count {arguments.count}: write 1 or more")
+    if not _LEAST_HZ <= arguments.rate <= _MOST_HZ:
+        raise UserError(f"--rate {arguments.rate}: write {_LEAST_HZ} to {_MOST_HZ} Hz")
     source = _source(arguments)
     clips = 0
     try:
