@@ -100,7 +100,12 @@ class EndpointConfig(SmoothedConfig, frozen=True, tag="endpoint"):
 
 @register("decoder", "streamrnn.decoders:Segments")
 class SegmentsConfig(SmoothedConfig, frozen=True, tag="segments"):
-    """A segment for each run of a label, from `enter` until its score falls below `leave`."""
+    """A segment for each run of a label, from `enter` until its score has been below `leave` for `hold_ms`.
+
+    It ends where the score fell: pauses shorter than `hold_ms` lie in a segment, a longer one after it does not.
+    """
+
+    hold_ms: NotNegative = 0.0
 
 
 def settle(config: PlugConfig, det: Det) -> PlugConfig:
@@ -130,6 +135,8 @@ def beside_thresholds(config: SmoothedConfig) -> dict[str, Any]:
 
 class _Smoothed:
     """What the folds share: running means of the posteriors, the count of frames, and rows in which nothing happens."""
+
+    waits = False  # whether something may happen a while after every label has become low
 
     def __init__(self, config: SmoothedConfig, recognizer: Recognizer) -> None:
         self.enter, self.leave, self.min_frames = config.enter, config.leave, config.min_frames
@@ -164,13 +171,17 @@ class _Smoothed:
         scores *= np.float32(1.0 / self.window) * self.labels
         after = {name: array.copy() for name, array in track.items() if name != "tail"}
         after["tail"] = joined[:, frames:].copy()
-        over, up = scores >= self.leave, track["rose"] >= 0
-        loud = np.any(over, axis=(1, 2)) | np.any(up, axis=1)
+        loud = np.any(scores >= self.leave, axis=(1, 2)) | self._busy(track)
         found: list[Found] = []
         for row in np.flatnonzero(loud):
             self._fold(int(row), scores[row], after, found)
         after["frame"] += frames
         return found, after
+
+    def _busy(self, track: Track) -> NDArray[np.bool_]:
+        """(batch,): rows in which something is up or open, so that quiet frames may end it."""
+        busy: NDArray[np.bool_] = np.any(track["rose"] >= 0, axis=1)
+        return busy
 
     def _fold(self, row: int, scores: NDArray[Any], track: Track, found: list[Found]) -> None:
         """Go through the frames of one row; `track` is ours to write."""
@@ -180,7 +191,7 @@ class _Smoothed:
         eventful: NDArray[np.bool_] = np.any(over, axis=1)
         # Frames in which every label is low, and was, change nothing.
         was = np.concatenate([[bool((rose >= 0).any())], eventful[:-1]])
-        for i in np.flatnonzero(eventful | was):
+        for i in np.flatnonzero(eventful | was | self.waits):
             frame = first + int(i)
             rose[over[i] & (rose < 0)] = frame
             run[:] = np.where(at_enter[i], run + 1, 0)
@@ -261,35 +272,55 @@ class Endpoint(_Smoothed):
 
 
 class Segments(_Smoothed):
-    """Runs of labels, each from its start to its end: for activities and machine states."""
+    """Runs of labels, each from its start to its end: for activities, machine states, and whether anybody speaks."""
+
+    def __init__(self, config: SegmentsConfig, recognizer: Recognizer) -> None:
+        super().__init__(config, recognizer)
+        self.hold = recognizer.frames(config.hold_ms)
+        self.waits = self.hold > 0
 
     def initial_track(self, batch: int) -> Track:
         """Memory of `batch` streams that have heard nothing."""
-        return {**super().initial_track(batch), "mass": np.zeros((batch, self.columns), np.float64)}
+        return {
+            **super().initial_track(batch),
+            # Of each label: where its segment began, where its score fell, the sum of its scores, and that until then.
+            "opened": np.full((batch, self.columns), -1, np.int64),
+            "fell": np.full((batch, self.columns), -1, np.int64),
+            "mass": np.zeros((batch, self.columns), np.float64),
+            "until": np.zeros((batch, self.columns), np.float64),
+        }
+
+    def _busy(self, track: Track) -> NDArray[np.bool_]:
+        busy: NDArray[np.bool_] = super()._busy(track) | np.any(track["held"], axis=1)
+        return busy
 
     def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
-        held, mass, rose = track["held"][row], track["mass"][row], track["rose"][row]
+        held, rose, opened, fell = (track[name][row] for name in ("held", "rose", "opened", "fell"))
+        mass, until = track["mass"][row], track["until"][row]
         held |= track["run"][row] >= self.min_frames
-        mass += np.where(rose >= 0, score, 0.0)
-        fallen = score < self.leave
-        found.extend(
-            self._segment(row, int(column), int(rose[column]), frame, mass[column])
-            for column in np.flatnonzero(held & fallen)
-        )
-        held &= ~fallen
-        mass[fallen] = 0.0
+        begins = held & (opened < 0)
+        opened[begins] = rose[begins]
+        mass += np.where(held | (rose >= 0), score, 0.0)
+        low = score < self.leave
+        fell[~low] = -1
+        falls = held & low & (fell < 0)
+        fell[falls], until[falls] = frame, mass[falls]
+        over = held & low & (frame - fell >= self.hold)
+        found.extend(self._segment(row, int(column), frame, track) for column in np.flatnonzero(over))
+        held &= ~over
+        opened[over], fell[over] = -1, -1
+        mass[low & ~held] = 0.0
 
     def finish(self, track: Track) -> list[Found]:
-        """The segments that are still open end with the stream."""
+        """The segments that are still open end with the stream, or where their score fell before it."""
         frames = track["frame"]
         return [
-            self._segment(
-                int(row), int(column), int(track["rose"][row, column]), int(frames[row]), track["mass"][row, column]
-            )
-            for row, column in np.argwhere(track["held"])
+            self._segment(int(row), int(column), int(frames[row]), track) for row, column in np.argwhere(track["held"])
         ]
 
-    def _segment(self, row: int, column: int, start: int, end: int, mass: float) -> Found:
+    def _segment(self, row: int, column: int, frame: int, track: Track) -> Found:
+        start, fell = int(track["opened"][row, column]), int(track["fell"][row, column])
+        end, mass = (fell, track["until"]) if fell >= 0 else (frame, track["mass"])
         # The score that ended it is low and is in the mass: a small error on the safe side.
-        mean = min(1.0, float(mass) / max(1, end - start))
-        return Found(row, "segment", column, start, end, end, mean)
+        mean = min(1.0, float(mass[row, column]) / max(1, end - start))
+        return Found(row, "segment", column, start, end, frame, mean)

@@ -62,6 +62,9 @@ def lighter_material(path: Path) -> list[str]:
     if "speech" in material:
         few += ["material.speech.clips=1", "material.speech.others=[hello]"]
         few += ["material.speech.near_misses=2", "material.speech.talk=2"]
+        few += [f"material.speech.sentences.{label}=2" for label in material["speech"].get("sentences", {})]
+    if "scratches" in material:
+        few.append("material.scratches=1")
     if "calibration" in document(path):
         few += ["calibration.hours=0.05", "calibration.talk_minutes=0.5"]
     return few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tiny import WORDS, job, plan
 
 from streamrnn.cli import main
 from streamrnn.errors import RecordingError
-from streamrnn.evaluation.recordings import Recording
+from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.training import crossval
 
 torch.set_num_threads(1)
@@ -89,3 +90,15 @@ def test_what_is_wrong_with_one_fold_is_one_line(
     assert lines == ["streamrnn crossval: label 'zoom': no recording in the data; add some or take the label out"]
     assert main(command(data, tmp_path, "--jobs", "0")) == 2
     assert "--jobs 0: at least 1" in capsys.readouterr().err
+
+
+def test_what_stands_beside_is_trained_on_by_every_fold_and_judged_by_none(words: Path, tmp_path: Path) -> None:
+    whole = job(plan(), words, tmp_path)
+    recordings = whole.data.recordings
+    beside = tuple(recording for recording in recordings if recording.group == "cid")
+    rest = replace(whole, data=Dataset(tuple(r for r in recordings if r.group != "cid"), ()))
+    folds = crossval.folds(rest, speaker, tmp_path, beside)
+    assert [fold.name for fold in folds] == ["ann", "bob"]
+    for fold in folds:
+        assert set(beside) <= set(fold.job.data.recordings)
+        assert not set(beside) & set(fold.judged)

@@ -146,6 +146,7 @@ DECODERS = [
     HysteresisConfig(smooth_ms=30, enter=0.5, leave=0.3, refractory_ms=50),
     EndpointConfig(smooth_ms=30, enter=0.5, leave=0.3, refractory_ms=0),
     SegmentsConfig(smooth_ms=30, enter=0.5, leave=0.3),
+    SegmentsConfig(smooth_ms=30, enter=0.5, leave=0.3, hold_ms=70),
 ]
 
 

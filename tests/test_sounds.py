@@ -13,7 +13,7 @@ from streamrnn.network import Network
 from streamrnn.training import augment, mining
 from streamrnn.training.pieces import Clip, Samples, Span, Supply
 from streamrnn.training.plan import Range, WordsConfig
-from streamrnn.training.sounds import Sound, Suspects, cut, faded, half, levelled, words
+from streamrnn.training.sounds import Sound, Suspects, cut, faded, half, levelled, stretch, words
 from streamrnn.training.words import Words
 
 RATE = 8000
@@ -172,3 +172,22 @@ def test_pieces_hold_talk_silence_rooms_and_labels_of_long_recordings() -> None:
     material.weigh(np.linspace(0, 1, len(windows), dtype=np.float32))
     again = [material.piece(lane, index) for lane in range(4) for index in range(15)]
     assert any(not np.array_equal(one.samples, other.samples) for one, other in zip(pieces, again, strict=True))
+
+
+@given(SPANS, st.integers(0, 9000), st.integers(1, 9000))
+def test_a_stretch_keeps_what_reaches_into_it(made: list[tuple[int, int, int]], start: int, length: int) -> None:
+    spans = tuple(Span(a, a + n, label) for a, n, label in made)
+    end = min(10000, start + length)
+    part = stretch(Sound(np.arange(10000, dtype=np.float32), spans), start, end)
+    for label in (0, 1):
+        wanted = {at for s in spans if s.label == label for at in range(max(s.start, start), min(s.end, end))}
+        kept = (part.samples[span.start : span.end] for span in part.spans if span.label == label)
+        assert {int(at) for samples in kept for at in samples} == wanted
+
+
+def test_scratches_come_and_go_and_are_of_unit_power() -> None:
+    for made in augment.scratches(np.random.default_rng(0), RATE, 2):
+        assert np.isfinite(made).all()
+        assert float(np.std(made)) == pytest.approx(1.0, abs=0.05)
+        levels = np.sqrt(np.mean(made[: len(made) // 800 * 800].reshape(-1, 800) ** 2, axis=1))
+        assert np.quantile(levels, 0.95) > 2 * np.quantile(levels, 0.2)

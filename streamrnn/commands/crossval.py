@@ -1,6 +1,7 @@
 """Train and judge once for each speaker, subject or record left out: how it will do on those it has never met.
 
 streamrnn crossval configs/digits.yaml --data recordings/ --by speaker
+streamrnn crossval configs/voice.yaml --data meetings/ --by record --beside words/ --beside noises/
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streamrnn.training.crossval import Fold
 
-_SHOWN = ("accuracy", "clip_accuracy", "miss_rate", "false_accepts_per_hour", "macro_f1")
+_SHOWN = (
+    *("accuracy", "clip_accuracy", "miss_rate", "false_accepts_per_hour", "macro_f1"),
+    *("frame_precision", "frame_recall", "frame_f1"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a training config, see configs/")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"
+    )
+    parser.add_argument(
+        "--beside", type=Path, action="append", default=[], metavar="DIR", help="every fold trains on this; repeatable"
     )
     parser.add_argument(
         "--by", choices=("speaker", "subject", "record"), required=True, help="what is left out at a time"
@@ -56,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     key = keys.get(arguments.by, lambda recording: recording.group)
     with tempfile.TemporaryDirectory(prefix="streamrnn-crossval-") as temporary:
         folder = arguments.out or Path(temporary)
-        job = Job(plan, tuple(arguments.data), data, folder)
-        folds = crossval.folds(job, key, folder)
+        job = Job(plan, (*arguments.data, *arguments.beside), data, folder)
+        beside = read_data(arguments.beside).recordings
+        folds = crossval.folds(job, key, folder, beside)
         reports = crossval.run(folds, arguments.jobs, _tell)
     document = {"by": arguments.by, "folds": reports, **_means(reports), "pooled": _pooled(reports)}
     if arguments.json:

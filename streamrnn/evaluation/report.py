@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
-from streamrnn.evaluation import breakdown, confusion, material, metrics, mistakes, reliability
+from streamrnn.evaluation import breakdown, confusion, material, metrics, mistakes, overlap, reliability
 from streamrnn.evaluation.invariance import Invariance
 from streamrnn.evaluation.metrics import Estimate
 from streamrnn.evaluation.playable import Playable
@@ -29,6 +30,9 @@ TITLES = {
     "miss_rate": ("words missed", "{:.1%}"),
     "false_accepts_per_hour": ("false accepts an hour", "{:.2f}"),
     "frame_accuracy": ("frames right", "{:.1%}"),
+    "frame_precision": ("of frames heard, said", "{:.1%}"),
+    "frame_recall": ("of frames said, heard", "{:.1%}"),
+    "frame_f1": ("F1 of frames", "{:.1%}"),
     "macro_f1": ("macro F1", "{:.3f}"),
 }
 
@@ -46,11 +50,11 @@ def report(
 
     At its top level, as far as they apply: `accuracy` (the share of clips right by the clip rule, or of frames where
     there are no clips but labelled samples), `clip_accuracy` (plain clip classification), `miss_rate`,
-    `false_accepts_per_hour` (of the streams, not the clips), `frame_accuracy` and `macro_f1`; `estimates` has each with
-    its interval and count, and `spreads` the interval that drawing the sources anew gives. `det` is what the bundle
-    knows of other thresholds.
+    `false_accepts_per_hour` (of the streams, not the clips), `frame_accuracy` and `macro_f1` of labelled samples, and
+    of segments `frame_precision`, `frame_recall` and `frame_f1`; `estimates` has each with its interval and count, and
+    `spreads` the interval that drawing the sources anew gives. `det` is what the bundle knows of other thresholds.
     """
-    estimates = _estimates(result)
+    estimates = _estimates(result) | _overlap(result, serving)
     streams = (*result.words, *result.streams)
     judged = [stream.recording for stream in streams] + [each.recording for each in result.frames]
     seconds = sum(recording.seconds for recording in judged)
@@ -75,7 +79,7 @@ def report(
         "spreads": {name: msgspec.to_builtins(spread) for name, spread in spreads.items()},
         **_proven(estimates),
         **_delays(result),
-        "labels": breakdown.labels(result),
+        "labels": _labels(result, serving),
         "groups": breakdown.groups(result),
         "noises": breakdown.noises(result),
         "hours": breakdown.hours(result),
@@ -207,8 +211,24 @@ def _estimates(result: Result) -> dict[str, Estimate]:
     return estimates
 
 
+def _overlap(result: Result, serving: Serving) -> dict[str, Estimate]:
+    """What the decoder says frame by frame, where it says from when to when: a detection is an instant."""
+    if not isinstance(serving.recognizer.config.decoder, SegmentsConfig):
+        return {}
+    return overlap.estimates((*result.words, *result.streams), serving.recognizer.frame_rate)
+
+
+def _labels(result: Result, serving: Serving) -> dict[str, dict[str, float]]:
+    found = breakdown.labels(result)
+    if isinstance(serving.recognizer.config.decoder, SegmentsConfig):
+        said = overlap.by_label((*result.words, *result.streams), serving.recognizer.frame_rate)
+        for label, scores in said.items():
+            found[label] = {**scores, **found.get(label, {})}
+    return found
+
+
 def _measured_on(name: str, result: Result) -> str:
-    if name == "frame_accuracy" or (name == "macro_f1" and result.frames):
+    if name.startswith("frame_") or (name == "macro_f1" and result.frames):
         return "frames"
     if name in ("accuracy", "clip_accuracy", "macro_f1"):
         return "clips" if result.clips else "frames"

@@ -15,6 +15,9 @@ MEANINGS = {
     "false_accepts_per_hour": "Detections of a word where that word was not said, for each hour that was played.",
     "frame_accuracy": "The network gives an answer many times a second. This is the share of labelled moments in which "
     "its best guess is right.",
+    "frame_precision": "Of the moments that lie in a segment that was heard, the share in which its label holds.",
+    "frame_recall": "Of the moments in which a label holds, the share that lies in a segment of it that was heard.",
+    "frame_f1": "The harmonic mean of the two: high only where both are.",
     "macro_f1": "The mean over the labels of F1, which is high only where a label is both found and not claimed "
     "wrongly. Rare labels count as much as common ones.",
     "delay": "From the end of a word to the moment at which the detection is known, counted in samples of the stream; "

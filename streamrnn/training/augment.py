@@ -103,8 +103,8 @@ def variant(sound: Sound, random: Generator, config: WordsConfig, rate: int, roo
     return levelled(Sound(samples, spans), rate)
 
 
-def noises(random: Generator, rate: int, speech: list[Samples]) -> list[Samples]:
-    """Seconds of synthesised noise, each of unit power: coloured, humming, crackling, and a babble of voices."""
+def noises(random: Generator, rate: int, speech: list[Samples], babbles: Sequence[int]) -> list[Samples]:
+    """Seconds of made-up noise, each of unit power: coloured, humming, crackling, and `babbles` of so many voices."""
     size = int(_NOISE_S * rate)
     made = [_coloured(random, size, slope) for slope in (0.0, 0.5, 1.0, 1.0, 1.5, 2.0)]
     time = np.arange(size) / rate
@@ -118,8 +118,30 @@ def noises(random: Generator, rate: int, speech: list[Samples]) -> list[Samples]
         fftconvolve(clicks, np.exp(-np.arange(int(0.01 * rate)) / (0.002 * rate)))[:size]
         + 0.2 * random.standard_normal(size)
     )
-    made.extend(_babble(random, size, speech, voices) for voices in ((4, 8, 12) if speech else ()))
+    made.extend(_babble(random, size, speech, voices) for voices in (babbles if speech else ()))
     return [(noise / max(1e-9, float(np.sqrt(np.mean(noise**2))))).astype(np.float32) for noise in made]
+
+
+def scratches(random: Generator, rate: int, count: int) -> list[Samples]:
+    """Seconds of noise, each of unit power, that comes and goes as fast as syllables: paper, pens, hands, breath."""
+    return [_scratching(random, rate) for _ in range(count)]
+
+
+def _scratching(random: Generator, rate: int) -> Samples:
+    """A few layers, each of bursts of one colour that begin at random and die away."""
+    size = int(_NOISE_S * rate)
+    total = np.zeros(size, np.float32)
+    for _ in range(int(random.integers(1, 4))):
+        colour = equalise(_coloured(random, size, random.uniform(-0.5, 5.0)), random, 18.0)
+        begins = random.random(size) < np.exp(random.uniform(np.log(0.5), np.log(14.0))) / rate
+        loud = np.where(begins, 10 ** (random.normal(0, 7, size) / 20), 0.0)
+        rise, fall = np.exp(random.uniform(np.log([0.002, 0.01]), np.log([0.06, 0.8])))
+        time = np.arange(int(4 * fall * rate)) / rate
+        burst = (1 - np.exp(-time / rise)) * np.exp(-time / fall)
+        envelope = fftconvolve(loud, burst)[:size] + 10 ** random.uniform(-2.5, -1)
+        layer = (colour * envelope).astype(np.float32)
+        total += layer * np.float32(10 ** (random.uniform(-10, 0) / 20) / max(1e-9, float(np.std(layer))))
+    return total / np.float32(np.std(total))
 
 
 def _coloured(random: Generator, size: int, slope: float) -> Samples:

@@ -25,8 +25,11 @@ class Fold:
     judged: tuple[Recording, ...]
 
 
-def folds(job: Job, key: Callable[[Recording], str], folder: Path) -> list[Fold]:
-    """A fold for each value of `key`. Raises RecordingError if there are fewer than two, or one is nameless."""
+def folds(job: Job, key: Callable[[Recording], str], folder: Path, beside: Sequence[Recording] = ()) -> list[Fold]:
+    """A fold for each value of `key`, all of which train on what stands `beside` as well.
+
+    Raises RecordingError if there are fewer than two, or one is nameless.
+    """
     names = sorted({key(recording) for recording in job.data.recordings})
     if "" in names:
         count = sum(key(recording) == "" for recording in job.data.recordings)
@@ -37,7 +40,7 @@ def folds(job: Job, key: Callable[[Recording], str], folder: Path) -> list[Fold]
     for name in names:
         rest = tuple(recording for recording in job.data.recordings if key(recording) != name)
         judged = tuple(recording for recording in job.data.recordings if key(recording) == name)
-        data = Dataset(rest, job.data.left_out)
+        data = Dataset((*rest, *beside), job.data.left_out)
         # Whatever a speaker is called, the name is one of a file in this folder, and no two are the same.
         out = folder / f"{quote(name, safe='')}.bundle"
         made.append(Fold(name, replace(job, data=data, out=out), judged))

@@ -30,7 +30,8 @@ class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Speech made from text for labels of which there are too few voices: `texts` says what to speak for each label.
 
     `share` of the words are drawn from it. Nothing may be recognised in `others`, in `near_misses` phrases that sound
-    nearly like each text, and in `talk` sentences of common and invented words.
+    nearly like each text, and in `talk` sentences of common and invented words. `sentences` says for a label that is
+    speech of any kind how many of such sentences are spoken for it.
     """
 
     texts: dict[str, str]
@@ -39,6 +40,7 @@ class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clips: Count = 60
     near_misses: Annotated[int, Meta(ge=0)] = 0
     talk: Annotated[int, Meta(ge=0)] = 0
+    sentences: dict[str, Count] = {}
     engine: Literal["espeak-ng"] = "espeak-ng"
 
 
@@ -51,7 +53,9 @@ class WordsConfig(PlugConfig, frozen=True, tag="words"):
     with the voice as it was, beside `speed`, which changes both. `margin_ms` of the recording around a word is kept. A
     share of `background` of the words is drawn from what must not be recognised, and of `broken` is half a word. A
     share of `talking` of the pieces is cut from long recordings, and of `silent` holds no word at all. Noise is a
-    neighbour's talk in a share of `babble` of the noisy lanes.
+    neighbour's talk in a share of `babble` of the noisy lanes. Among the noises that are made up is one of so many
+    `voices` over one another, backwards; where speech itself is the label there must be none. So many `scratches` come
+    and go as syllables do.
     """
 
     variants: Count = 6
@@ -72,6 +76,8 @@ class WordsConfig(PlugConfig, frozen=True, tag="words"):
     talking: Share = 0.0
     silent: Share = 0.0
     babble: Share = 0.0
+    voices: tuple[Count, ...] = (4, 8, 12)
+    scratches: Annotated[int, Meta(ge=0)] = 0
     words: Range = Range(2, 7)
     anew: Share = 0.05
     speech: SpeechConfig | None = None
@@ -146,8 +152,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigError(
                     f"{section}.unroll_ms: 0 unrolls whole recordings, and words make endless lanes; set it"
                 )
-        for name in self.material.speech.texts if self.material.speech is not None else ():
-            if name not in self.recognizer.labels:
-                raise ConfigError(
-                    f"material.speech.texts.{name}: no label; {did_you_mean(name, self.recognizer.labels)}"
-                )
+        speech = self.material.speech
+        spoken = (("texts", speech.texts), ("sentences", speech.sentences)) if speech is not None else ()
+        for section, names in spoken:
+            for name in names:
+                if name not in self.recognizer.labels:
+                    known = did_you_mean(name, self.recognizer.labels)
+                    raise ConfigError(f"material.speech.{section}.{name}: no label; {known}")

@@ -62,6 +62,12 @@ def cut(sound: Sound, start: int, end: int) -> Sound:
     return Sound(sound.samples[start:end], tuple(Span(s.start - start, s.end - start, s.label) for s in inside))
 
 
+def stretch(sound: Sound, start: int, end: int) -> Sound:
+    """Samples `[start, end)` of a sound and its labels as far as they reach into them."""
+    shared = (Span(max(s.start, start) - start, min(s.end, end) - start, s.label) for s in sound.spans)
+    return Sound(sound.samples[start:end], tuple(span for span in shared if span.start < span.end))
+
+
 def faded(samples: Samples, rate: int) -> Samples:
     """The same without a click where it was cut."""
     size = min(int(_FADE_S * rate), len(samples) // 2)

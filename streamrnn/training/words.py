@@ -17,7 +17,7 @@ from streamrnn.speech.speaking import speak
 from streamrnn.training import augment
 from streamrnn.training.pieces import Clip, Piece, Samples, Span, Supply, targets
 from streamrnn.training.plan import SpeechConfig, WordsConfig
-from streamrnn.training.sounds import Sound, Suspects, cut, faded, half, levelled, words
+from streamrnn.training.sounds import Sound, Suspects, cut, faded, half, levelled, stretch, words
 from streamrnn.training.whole import whole_piece
 
 _TAIL_S = 0.1
@@ -74,7 +74,8 @@ class Words:
         for label, name in enumerate(self._labels):
             if not self._spoken[label] and not any(key[1] == label for key in self._real):
                 raise RecordingError(f"label {name!r}: no recording in the data; add some or take the label out")
-        self._noises = augment.noises(random, rate, [word.samples for _, word in cuts])
+        self._noises = augment.noises(random, rate, [word.samples for _, word in cuts], config.voices)
+        self._noises += augment.scratches(random, rate, config.scratches)
         self._noises += [noise / np.float32(max(1e-6, float(np.sqrt(np.mean(noise**2))))) for noise in noises]
 
     def _variants(self, sound: Sound, random: Generator) -> list[Sound]:
@@ -88,13 +89,12 @@ class Words:
     def _speak(self, speech: SpeechConfig, random: Generator) -> list[list[Sound]]:
         """Words from text into `_spoken`; what must not be recognised, in its variants, comes back."""
         rate = self._recognizer.rate
-        texts = [text for text in speech.texts.values() for _ in range(speech.clips)]
-        sounds = speak(texts, random, rate)
-        for i, name in enumerate(speech.texts):
+        said = [(name, text) for name, text in speech.texts.items() for _ in range(speech.clips)]
+        said += [(name, text) for name, count in speech.sentences.items() for text in sentences(random, count)]
+        for (name, _), sound in zip(said, speak([text for _, text in said], random, rate), strict=True):
             label = self._labels.index(name)
-            for sound in sounds[i * speech.clips : (i + 1) * speech.clips]:
-                word = Sound(sound, (Span(0, len(sound), label),))
-                self._spoken[label].extend(self._variants(word, random)[:2])
+            word = Sound(sound, (Span(0, len(sound), label),))
+            self._spoken[label].extend(self._variants(word, random)[:2])
         phrases = list(speech.texts.values())
         others = [text for text in speech.others for _ in range(8)]
         for phrase in phrases if speech.near_misses else ():
@@ -189,15 +189,23 @@ class Words:
 
     def _talk(self, random: Generator) -> Sound:
         """A few seconds of a long recording, with the labels in them."""
-        sound, rate = self._pick(self._long, random), self._recognizer.rate
+        rate, whole = self._recognizer.rate, self._recognizer.config.targets.place == "whole"
+        # Where a label holds for long, such recordings are the material, and each second of them counts the same.
+        sound = self._by_length(self._long, random) if whole else self._pick(self._long, random)
         length = min(len(sound.samples), int(random.uniform(*_TALK_S) * rate))
         start = int(random.integers(len(sound.samples) - length + 1))
-        piece = cut(sound, start, start + length)
+        # Half a word is none; half a stretch of what holds all along is a shorter one.
+        piece = (stretch if whole else cut)(sound, start, start + length)
         return Sound(faded(piece.samples, rate), piece.spans)
 
     @staticmethod
     def _pick(sounds: list[Sound], random: Generator) -> Sound:
         return sounds[int(random.integers(len(sounds)))]
+
+    @staticmethod
+    def _by_length(sounds: list[Sound], random: Generator) -> Sound:
+        sums = np.cumsum([len(sound.samples) for sound in sounds])
+        return sounds[int(np.searchsorted(sums, random.integers(sums[-1]), side="right"))]
 
     def _pause(self, random: Generator) -> int:
         config = self._config
