@@ -122,6 +122,11 @@ def noises(random: Generator, rate: int, speech: list[Samples], babbles: Sequenc
     return [(noise / max(1e-9, float(np.sqrt(np.mean(noise**2))))).astype(np.float32) for noise in made]
 
 
+def another_noise(noise: Samples, random: Generator) -> Samples:
+    """(time,) of a noise as another machine, room or crowd might make it: of another speed and another colour."""
+    return equalise(speed(noise, float(np.exp(random.uniform(np.log(0.6), np.log(1.6))))), random, 12.0)
+
+
 def scratches(random: Generator, rate: int, count: int) -> list[Samples]:
     """Seconds of noise, each of unit power, that comes and goes as fast as syllables: paper, pens, hands, breath."""
     return [_scratching(random, rate) for _ in range(count)]

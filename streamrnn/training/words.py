@@ -23,9 +23,11 @@ from streamrnn.training.whole import whole_piece
 _TAIL_S = 0.1
 _SHORTEST_S = 0.01  # what is marked over less is an instant, not a word
 _LONG_S = 4.0  # a recording that is longer is talk, not a word
+_HOURS_S, _HOURS_VARIANTS = 60.0, 3  # longer ones come in fewer variants: they vary in themselves, and fill the memory
 _SILENT_S = (2.0, 12.0)
 _TALK_S = (3.0, 8.0)
 _ROOM, _NOISE = "_impulse_response", "_noise"
+_NOISE_VARIANTS = 3
 # Pieces in a row that one noise, one distance and one gain last for.
 _CONDITION = 3
 
@@ -76,11 +78,15 @@ class Words:
                 raise RecordingError(f"label {name!r}: no recording in the data; add some or take the label out")
         self._noises = augment.noises(random, rate, [word.samples for _, word in cuts], config.voices)
         self._noises += augment.scratches(random, rate, config.scratches)
+        # Recorded noises are few and would be learnt by heart: they come at other speeds and in other colours as well.
+        noises += [augment.another_noise(noise, random) for noise in noises for _ in range(_NOISE_VARIANTS)]
         self._noises += [noise / np.float32(max(1e-6, float(np.sqrt(np.mean(noise**2))))) for noise in noises]
 
     def _variants(self, sound: Sound, random: Generator) -> list[Sound]:
         rate, config = self._recognizer.rate, self._config
-        return [augment.variant(sound, random, config, rate, self._rooms) for _ in range(config.variants)]
+        many = len(sound.samples) <= rate * _HOURS_S
+        count = config.variants if many else min(config.variants, _HOURS_VARIANTS)
+        return [augment.variant(sound, random, config, rate, self._rooms) for _ in range(count)]
 
     def _known(self, sound: Sound, random: Generator) -> list[Sound]:
         """As it was recorded, at loudness 1, and its variants."""
