@@ -20,7 +20,7 @@ from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.evaluation.run import check_labels
 from streamrnn.evaluation.summary import check_left_out, summary
 from streamrnn.network import Network
-from streamrnn.speech import espeak
+from streamrnn.speech import espeak, together
 from streamrnn.training import checkpoint, evidence, loading, plots
 from streamrnn.training.calibration import Calibration, calibrate
 from streamrnn.training.checkpoint import Checkpoint, Progress
@@ -179,12 +179,15 @@ def _checked(job: Job) -> tuple[Recording, ...]:
     check_labels(looked_at.usable, job.plan.recognizer, job.folders)
     check_left_out(looked_at, job.plan.recognizer)
     material = job.plan.material
-    if isinstance(material, WordsConfig) and material.speech is not None and not espeak.available():
-        print(
-            "warning: espeak-ng is not installed, so no speech is synthesised; unseen speakers will suffer "
-            f"({espeak.INSTALL})",
-            file=to_terminal(),
-        )
+    if isinstance(material, WordsConfig) and material.speech is not None:
+        if material.speech.engines or together.installed():
+            together.named(material.speech.engines, "training")
+        else:
+            print(
+                "warning: espeak-ng is not installed, so no speech is synthesised; unseen speakers will suffer "
+                f"({espeak.INSTALL})",
+                file=to_terminal(),
+            )
     return looked_at.usable
 
 

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
-from streamrnn.speech import espeak
+from streamrnn.speech import together
 from streamrnn.speech.near_misses import near_misses
 from streamrnn.speech.sentences import sentences
 from streamrnn.speech.speaking import speak
@@ -68,7 +68,7 @@ class Words:
         ]
         self._long += [sound for variants in others for sound in variants if len(sound.samples) > rate * _LONG_S]
         spoken: list[list[Sound]] = []
-        if config.speech is not None and espeak.available():
+        if config.speech is not None and (config.speech.engines or together.installed()):
             spoken = self._speak(config.speech, random)
         self._suspects = [Suspects(sounds, rate) for sounds in (others, spoken) if sounds]
         for label, name in enumerate(self._labels):
@@ -89,7 +89,8 @@ class Words:
         """Words from text into `_spoken`; what must not be recognised, in its variants, comes back."""
         rate = self._recognizer.rate
         texts = [text for text in speech.texts.values() for _ in range(speech.clips)]
-        sounds = speak(texts, random, rate)
+        engine = together.named(speech.engines, "training")
+        sounds = speak(texts, random, rate, engine)
         for i, name in enumerate(speech.texts):
             label = self._labels.index(name)
             for sound in sounds[i * speech.clips : (i + 1) * speech.clips]:
@@ -101,7 +102,7 @@ class Words:
             others += near_misses(phrase, random, speech.near_misses, phrases)
         if speech.talk:
             others += sentences(random, speech.talk, phrases)
-        return [self._known(Sound(sound), random)[:2] for sound in speak(others, random, rate) if len(sound)]
+        return [self._known(Sound(sound), random)[:2] for sound in speak(others, random, rate, engine) if len(sound)]
 
     def piece(self, lane: int, index: int) -> Piece:
         """The piece `index` of `lane`: a few words and the pauses between them, or talk, or none; noise under it."""
