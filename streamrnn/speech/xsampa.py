@@ -13,15 +13,15 @@ _SUBSTITUTES = {
     "p": ("p",), "b": ("b",), "t": ("t",), "d": ("d",), "k": ("k",), "g": ("g",), "?": (), "x": ("x", "k"),
     "tS": ("t_S",), "dZ": ("d_Z", "j"), "f": ("f",), "v": ("v", "b"), "T": ("T", "s"), "D": ("D", "d"),
     "s": ("s",), "z": ("z", "s"), "S": ("S", "s"), "Z": ("Z", "S", "s"), "h": ("h", "x"), "m": ("m",), "n": ("n",),
-    "N": ("N",), "l": ("l",), "r": (_R, "R", "r"), "j": ("j", "i"), "w": ("w", "v", "u"),
+    "N": ("N",), "l": ("l",), "r": (_R, "R", "r"), "j": ("j", "i"), "w": ("w", "u"),
     "i:": ("i:", "i"), "i": ("i", "i:"), "I": ("I", "i"), "E": ("E", "e"), "a": ("{", "a"), "aa": ("{", "a"),
     "A:": ("A:", "a:", "a"), "0": ("Q", "O", "o"), "O:": ("O:", "O", "o"), "U": ("U", "u"), "u:": ("u:", "u"),
     "V": ("V", "a"), "@": ("@", "e"), "3:": ("3:", "9 R", "e r"), "3": (f"@ {_R}", "6", "9 R", "e r"),
     "A@": (f"A: {_R}", "a: R", "a R", "a r"), "O@": (f"O: {_R}", "O R", "O: r", "o r"),
     "U@": (f"U {_R}", "U R", "u R", "u r"), "e@": (f"E {_R}", "E R", "E r", "e r"),
-    "i@": ("I_@", "I @", "i: 6", "i @", "i e"), "eI": ("e_I", "e: I", "e i"), "aI": ("a_I", "a i"),
-    "aU": ("a_U", "a u"), "oU": ("@_U", "o_U", "o: U", "o u"), "OI": ("O_I", "O_Y", "O i", "o i"),
-    "aI@": ("a_I @", "a i @", "a i e"),
+    "i@": ("I_@", "I @", "i: 6", "i @", "i e"), "eI": ("e_I", "E I", "E j", "E i", "e i"), "aI": ("a_I", "a j", "a i"),
+    "aU": ("a_U", "a u"), "oU": ("@_U", "o_U", "o: U", "o u"), "OI": ("O_I", "O_Y", "O j", "O: i", "o i"),
+    "aI@": ("a_I @", "a j @", "a i e"),
     "e": ("e", "E"), "o": ("o", "o:"), "O": ("O", "Q", "O:", "o"), "A": ("Q", "a"), "u": ("u", "u:"),
     "y": ("y", "u:", "u"), "Y:": ("2", "3:", "e"), "W": ("9", "3:", "e"),
 }  # fmt: skip
@@ -37,18 +37,25 @@ _KNOWN = {
     "fr-FR": "i e E a O o u @ y 2 9 p b t d k g t_S d_Z f v s z S Z m n N l R j w",
     "it-IT": "i i: e e: E a a: O: o o: u u: p b t d k g t_S d_Z f v s z S m n N l r",
 }
+# What people take who have the nearest one as well.
+_OWN = {"de-DE": {"w": "v"}}
 KNOWN = {language: frozenset(symbols.split()) for language, symbols in _KNOWN.items()}
 
 
 def transcribed(word: Sounds, language: str) -> str:
-    """The phonemes of an English word, as espeak-ng names them, in X-SAMPA, stress included."""
+    """The phonemes of an English word, as espeak-ng names them, in X-SAMPA; with their stress in English.
+
+    Within a syllable the mark of stress breaks words in two in the other languages, which find a stress themselves.
+    """
+    english = language.startswith("en")
     said = []
     for sound in plain(word):
         own = _own(bare(sound), language)
-        said.append(f'"{own}' if sound[0] in STRESSES and own else own)
+        said.append(f'"{own}' if english and sound[0] in STRESSES and own else own)
     return " ".join(each for each in said if each)
 
 
 def _own(sound: str, language: str) -> str:
-    known = KNOWN[language]
-    return next((each for each in _SUBSTITUTES.get(sound, ()) if known.issuperset(each.split())), "")
+    choices, known = _SUBSTITUTES.get(sound, ()), KNOWN[language]
+    nearest = next((each for each in choices if known.issuperset(each.split())), "")
+    return _OWN.get(language, {}).get(sound, nearest)
