@@ -27,7 +27,7 @@ RATE = 16000
 # All of them are women.
 TRAINING, HELD_OUT = ("en-US", "de-DE", "es-ES", "it-IT"), ("en-GB", "fr-FR")
 ENGLISH = ("en-US", "en-GB")
-_FOREIGN_SHARE = 0.35
+_FOREIGN_SHARE = 0.25
 _PACKAGE = "ttspico"
 # At its own volume of 100 it clips.
 _VOLUME = 40

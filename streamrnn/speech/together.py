@@ -51,21 +51,26 @@ def installed() -> tuple[Name, ...]:
     return tuple(name for name in NAMES if there.get(name, True))
 
 
-def named(names: Sequence[Name], group: Group) -> Engine:
+def chosen(names: Sequence[Name], group: Group) -> tuple[Engine, ...]:
     """The engines of these names in the voices of a group, or all that are installed where none is named.
 
-    Raises SpeechError for one that is missing.
+    Raises SpeechError for one that is missing, and without espeak-ng, whose phonemes all of them speak.
     """
-    chosen = tuple(dict.fromkeys(names or installed() or NAMES[:1]))
-    engines = tuple(_MADE[name](group) for name in chosen)
+    own = tuple(dict.fromkeys(names or installed() or NAMES[:1]))
+    engines = tuple(_MADE[name](group) for name in own)
     # Before hours of work, not in the midst of them.
     for engine in (EspeakNg(), *engines):
         engine.name()
-    return together(engines)
+    return engines
 
 
-def together(engines: Sequence[Engine]) -> Engine:
+def as_one(engines: Sequence[Engine]) -> Engine:
     """Several as one; one alone stays as it is, with the takes that it gives alone. Raises SpeechError for none."""
     if not engines:
         raise SpeechError("no engine is named to speak; name one")
     return engines[0] if len(engines) == 1 else Together(tuple(engines))
+
+
+def named(names: Sequence[Name], group: Group) -> Engine:
+    """The engines of these names, or all that are installed, as one. Raises SpeechError for one that is missing."""
+    return as_one(chosen(names, group))
