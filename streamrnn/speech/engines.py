@@ -26,7 +26,7 @@ _TEXTS_A_MODEL = 24
 # Said as such, called, asked, begun and announced. A full stop after phonemes would be read out.
 _ENDINGS = ("", "!", "!", "?", ",", ":")
 # Percent of a voice's own speed for phrases that are said alone and for talk: of about the length that people take.
-_ALONE, _FLUENT = (60, 111), (85, 126)
+_ALONE, _FLUENT = (66, 114), (85, 126)
 # Formants and pitch beside the voice's own, as of a longer or a shorter vocal tract (women's are about a sixth shorter
 # than men's): the few voices of an engine become more.
 _TRACT = (0.87, 1.15)

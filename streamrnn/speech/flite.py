@@ -6,6 +6,7 @@ each such word gets a name and an entry in a lexicon of its own, with its stress
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -100,13 +101,14 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _phones(word: Sounds) -> str:
-    said = []
+    said: list[str] = []
     for sound in plain(word):
         phones = _PHONES.get(bare(sound), "").split()
         if phones and is_vowel(sound):
             phones[0] += "1" if sound[0] in STRESSES else "0"
         said += phones
-    return " ".join(said)
+    # A vowel that ends in r often stands before another.
+    return " ".join(phone for phone, _ in itertools.groupby(said))
 
 
 def _run(words: list[str]) -> str:

@@ -1,7 +1,8 @@
 """SVOX Pico by the package ttspico: the sound of a text in the voice of one of six languages.
 
 A text may hold phonemes in double square brackets, as espeak-ng reads them. The voices of other languages are given
-English words in phonemes too (`speech.xsampa`): from English letters they would say words of their own.
+English words in phonemes too (`speech.xsampa`): from English letters they would say words of their own. ttspico 0.3.2
+never frees what it has said: 115 MB an hour of speech.
 """
 
 from __future__ import annotations
@@ -67,8 +68,11 @@ def render(language: str, manner: Manner, text: str) -> tuple[Samples, int]:
 
     # A new one for each text: what one has said before changes what it says next.
     engine = ttspico.TtsEngine(language, lang_dir=str(_voices()))
-    engine.volume, engine.rate, engine.pitch = _VOLUME, manner.rate, manner.pitch
-    sound = np.frombuffer(engine.speak(_marked(text, language)) or b"", "<i2").astype(np.float32) / np.float32(32768)
+    # Its own properties close these marks after the text, and the last sounds are then said at full volume.
+    marks = f"<speed level='{manner.rate}'><pitch level='{manner.pitch}'><volume level='{_VOLUME}'>"
+    sound = np.frombuffer(engine.speak(marks + _marked(text, language)) or b"", "<i2").astype(np.float32) / np.float32(
+        32768
+    )
     if not sound.any():
         raise SpeechError(f"{text!r}: {ENGINE} says nothing for it; write words")
     return sound, RATE

@@ -5,6 +5,8 @@ So every phoneme has substitutes, the nearest first, as in `speech.accents`, of 
 
 from __future__ import annotations
 
+import itertools
+
 from streamrnn.speech.phonemes import STRESSES, Sounds, bare, plain
 
 # Of several symbols those with spaces between them are known one by one. A backslash is written twice in markup.
@@ -37,7 +39,7 @@ _KNOWN = {
     "fr-FR": "i e E a O o u @ y 2 9 p b t d k g t_S d_Z f v s z S Z m n N l R j w",
     "it-IT": "i i: e e: E a a: O: o o: u u: p b t d k g t_S d_Z f v s z S m n N l r",
 }
-# What people take who have the nearest one as well.
+# What people say though they have a nearer one.
 _OWN = {"de-DE": {"w": "v"}}
 KNOWN = {language: frozenset(symbols.split()) for language, symbols in _KNOWN.items()}
 
@@ -48,11 +50,14 @@ def transcribed(word: Sounds, language: str) -> str:
     Within a syllable the mark of stress breaks words in two in the other languages, which find a stress themselves.
     """
     english = language.startswith("en")
-    said = []
+    said: list[str] = []
     for sound in plain(word):
-        own = _own(bare(sound), language)
-        said.append(f'"{own}' if english and sound[0] in STRESSES and own else own)
-    return " ".join(each for each in said if each)
+        own = _own(bare(sound), language).split()
+        if own and english and sound[0] in STRESSES:
+            own[0] = f'"{own[0]}'
+        said += own
+    # A vowel that ends in r often stands before another.
+    return " ".join(symbol for symbol, _ in itertools.groupby(said))
 
 
 def _own(sound: str, language: str) -> str:
