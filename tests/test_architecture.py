@@ -64,6 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "tqdm": ("training", "commands"),
     "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
     "sounddevice": ("sources.microphone",),
+    "ttspico": ("speech.pico",),
     "threading": EDGES,
     "queue": EDGES,
     "select": EDGES,

@@ -42,6 +42,10 @@ for line in sys.stdin:
 """
 
 
+# What is said of voices here is said of its eight hundred; the other engines have tests/test_speech_engines.py.
+ESPEAK = ("--engine", "espeak-ng")
+
+
 def synth(*words: object) -> int:
     return main(["synth", *(str(word) for word in words)])
 
@@ -71,7 +75,7 @@ def piper_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_that_training_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "lights"
     words = ("turn on the lights", "jarvis", "--near-misses", "--talk", 0.5, "--count", 20, "--out", out)
-    assert synth(*words, "--json", "--rate", 8000) == 0
+    assert synth(*words, *ESPEAK, "--json", "--rate", 8000) == 0
     document = json.loads(capsys.readouterr().out)
     recordings = read_folder(out)
     assert len(recordings) == document["recordings"] == 51
@@ -91,7 +95,7 @@ def test_a_folder_that_training_reads(tmp_path: Path, capsys: pytest.CaptureFixt
         else:
             assert 0.1 < recording.seconds < 4.0
     told = [line for line in (out / "manifest.csv").read_text().splitlines() if "_near_miss" in line]
-    assert len({line.rsplit(",", 1)[1] for line in told}) > 8
+    assert len({line.split(",")[4] for line in told}) > 8
     assert not list(tmp_path.glob(".*"))
 
 
@@ -110,8 +114,12 @@ def test_the_same_seed_gives_the_same_bytes_and_talk_changes_no_word(tmp_path: P
 
 @needs_espeak
 def test_held_out_voices_are_of_the_split_dev(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert synth("yes please", "--voices", "held-out", "--label", "yes", "--count", 12, "--out", tmp_path / "a") == 0
-    assert synth("yes please", "--voices", "all", "--label", "yes", "--count", 60, "--out", tmp_path / "b") == 0
+    assert (
+        synth("yes please", "--voices", "held-out", "--label", "yes", "--count", 12, *ESPEAK, "--out", tmp_path / "a")
+        == 0
+    )
+    said = ("yes please", "--voices", "all", "--label", "yes", "--count", 60)
+    assert synth(*said, *ESPEAK, "--out", tmp_path / "b") == 0
     recordings = read_folder(tmp_path / "a")
     assert {recording.split for recording in recordings} == {"dev"}
     for recording in (*recordings, *read_folder(tmp_path / "b")):
@@ -176,13 +184,13 @@ def mistakes(folder: Path) -> dict[str, list[object]]:
         "--rate 100: write 4000 to 192000 Hz": ["jarvis", *out, "--rate", 100],
         "a phrase has 200 at most": ["jarvis " * 40, *out],
         "'???': no label can be made of it": ["???", *out],
-        "'???': espeak-ng says nothing for it": ["???", *out, "--label", "x"],
+        "'???': espeak-ng says nothing for it": ["???", *out, "--label", "x", *ESPEAK],
         "'???': espeak-ng finds no word in it": ["???", *out, "--label", "x", "--near-misses"],
         "--label '': write 1 to 128 letters": ["jarvis", *out, "--label", ""],
         "--engine piper: needs a voice": piper,
         "gone.onnx: no such file": [*piper, "--voice", folder / "gone.onnx"],
         "voice.onnx.json: no such file": [*piper, "--voice", folder / "voice.onnx"],
-        "--voices held-out: is of espeak-ng": [*piper, "--voice", folder / "voice.onnx", "--voices", "held-out"],
+        "--voices held-out: Piper has none": [*piper, "--voice", folder / "voice.onnx", "--voices", "held-out"],
         "is a voice of Piper; add --engine piper": ["jarvis", *out, "--voice", folder / "voice.onnx"],
     }
 
@@ -211,7 +219,7 @@ def test_missing_engines_are_named_with_their_cure(
 
 @needs_espeak
 def test_levels_are_those_of_people(tmp_path: Path) -> None:
-    assert synth("jarvis", "--count", 60, "--out", tmp_path / "a") == 0
+    assert synth("jarvis", "--count", 60, *ESPEAK, "--out", tmp_path / "a") == 0
     peaks = [np.abs(soundfile.read(path)[0]).max() for path in (tmp_path / "a").rglob("*.wav")]
     assert np.mean(np.array(peaks) > 0.99) < 0.1
     assert max(peaks) / min(peaks) > 2

@@ -20,10 +20,11 @@ from streamrnn.cli import main
 from streamrnn.errors import ConfigError
 from streamrnn.network import Network
 from streamrnn.recognizer import Recognizer
-from streamrnn.speech import espeak
+from streamrnn.speech import espeak, together
 from streamrnn.stage import State
 from streamrnn.training import checkpoint, fit, run
 from streamrnn.training.lanes import Segment, Unroll
+from streamrnn.training.passport import passport
 from streamrnn.training.pieces import Clip, Piece, Supply
 from streamrnn.training.plan import SpeechConfig, TrainingConfig, WordsConfig
 from streamrnn.training.words import Words
@@ -340,6 +341,25 @@ def test_data_without_any_label_of_the_recognizer_is_one_line(
     command = [tmp_path / "c.yaml", "--data", tmp_path / "data", "--out", tmp_path / "o.bundle", "--set", material]
     said = said_of(capsys, *command)
     assert f"{tmp_path / 'data'}: labels cat, dog are all unknown to the recognizer, which knows low, high" in said
+
+
+def test_an_engine_that_is_not_there_is_one_line(
+    words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.yaml").write_text(WORDS)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    material = "material={kind: words, speech: {texts: {low: low}, engines: [flite]}}"
+    command = [tmp_path / "c.yaml", "--data", words, "--out", tmp_path / "o.bundle", "--set", material]
+    said = said_of(capsys, *command)
+    assert "material.speech.engines: espeak-ng is not installed" in said
+
+
+def test_the_passport_says_who_spoke() -> None:
+    if not espeak.available():
+        pytest.skip("espeak-ng is not installed")
+    for engines, spoken in ((("espeak-ng",), espeak.version()), ((), together.named((), "training").name())):
+        config = WordsConfig(speech=SpeechConfig(texts={"low": "low"}, engines=engines))
+        assert passport(msgspec.structs.replace(plan(), material=config), [], [])["synthesis"] == spoken
 
 
 def test_words_may_all_be_made_from_text() -> None:

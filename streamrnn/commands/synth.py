@@ -6,7 +6,8 @@
 
 Each phrase becomes a label; what sounds like it is labelled _near_miss, talk in which it does not occur _speech.
 manifest.csv names the voice of a recording as its speaker; those that training never hears are of the split dev.
-It needs espeak-ng (apt-get install espeak-ng), or Piper with a voice of it.
+It needs espeak-ng (apt-get install espeak-ng). SVOX Pico (pip install 'streamrnn[speech]') and flite (apt-get install
+flite) speak as well where they are installed, and Piper with a voice of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from streamrnn.errors import SpeechError
 if TYPE_CHECKING:
     from streamrnn.speech.engines import Engine
     from streamrnn.speech.folder import Said
+    from streamrnn.speech.voices import Group
 
 _LONGEST_PHRASE = 200
 # More of them, and a network that has heard no person takes people for near misses too.
@@ -41,11 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--voices",
         choices=("training", "held-out", "all"),
-        help="of espeak-ng: those that training may hear (the default), those that it never hears, or both",
+        help="those that training may hear (the default), those that it never hears, or both",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other recordings; default 0")
     parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="default %(default)s")
-    parser.add_argument("--engine", choices=("espeak-ng", "piper"), default="espeak-ng", help="default %(default)s")
+    parser.add_argument(
+        "--engine",
+        choices=("espeak-ng", "pico", "flite", "piper"),
+        action="append",
+        default=[],
+        help="repeatable: they speak in turn; default: all that are installed, without piper",
+    )
     parser.add_argument(
         "--voice", type=Path, action="append", default=[], metavar="PIPER.onnx", help="a voice of Piper; repeatable"
     )
@@ -107,19 +115,20 @@ def _label(phrase: str, wanted: str | None) -> str:
 
 
 def _engine(arguments: argparse.Namespace) -> Engine:
-    from streamrnn.speech.engines import EspeakNg, Piper
+    from streamrnn.speech.engines import Piper
+    from streamrnn.speech.together import as_one, chosen
 
-    if arguments.engine == "piper":
+    others = tuple(name for name in dict.fromkeys(arguments.engine) if name != "piper")
+    group: Group = arguments.voices or "training"
+    if "piper" in arguments.engine:
         if not arguments.voice:
             raise SpeechError("--engine piper: needs a voice; add --voice VOICE.onnx")
         if arguments.voices:
-            raise SpeechError(
-                f"--voices {arguments.voices}: is of espeak-ng; the voices of Piper are --voice VOICE.onnx"
-            )
-        return Piper(tuple(arguments.voice))
+            raise SpeechError(f"--voices {arguments.voices}: Piper has none; its voices are --voice VOICE.onnx")
+        return as_one([*(chosen(others, group) if others else ()), Piper(tuple(arguments.voice))])
     if arguments.voice:
         raise SpeechError(f"--voice {arguments.voice[0]}: is a voice of Piper; add --engine piper")
-    return EspeakNg(arguments.voices or "training")
+    return as_one(chosen(others, group))
 
 
 class _Made:

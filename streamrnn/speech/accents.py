@@ -65,6 +65,11 @@ def read(text: str) -> espeak.Pronunciation:
     return tuple(tuple(word.split("|")) for word in text.removeprefix("[[").removesuffix("]]").split())
 
 
+def in_phonemes(texts: Sequence[str]) -> list[str]:
+    """English texts in American phonemes, for a voice that reads English letters as another language's."""
+    return [in_brackets(words) if words else text for text, words in zip(texts, espeak.pronounce(texts), strict=True)]
+
+
 def spoken_by(texts: Sequence[str], accent: str) -> list[str]:
     """English texts as a voice of the accent is given them: as they are, or in its phonemes. Raises SpeechError."""
     if accent in ENGLISH:

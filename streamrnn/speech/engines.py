@@ -1,7 +1,7 @@
 """The engines that make speech from text, as one thing: they deal texts to voices, and each take is one process.
 
 All that is random is drawn when texts are dealt, so the same seed gives the same takes in whatever order they are run.
-espeak-ng then gives the same samples as well; Piper draws noise of its own.
+espeak-ng, Pico and flite then give the same samples as well; Piper draws noise of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from numpy.random import Generator
 
-from streamrnn.speech import accents, espeak, piper, spelling, voices
+from streamrnn.speech import accents, espeak, flite, pico, piper, spelling, voices
 from streamrnn.speech.espeak import Samples, Utterance
 from streamrnn.speech.voices import Group
 
@@ -24,12 +25,23 @@ _VOICES_AT_LEAST = 64
 _TEXTS_A_MODEL = 24
 # Said as such, called, asked, begun and announced. A full stop after phonemes would be read out.
 _ENDINGS = ("", "!", "!", "?", ",", ":")
+# Percent of a voice's own speed for phrases that are said alone and for talk: of about the length that people take.
+_ALONE, _FLUENT = (66, 114), (85, 126)
+# Formants and pitch beside the voice's own, as of a longer or a shorter vocal tract (women's are about a sixth shorter
+# than men's): the few voices of an engine become more.
+_TRACT = (0.87, 1.15)
+# The loudest sample of a take.
+_PEAK = (0.2, 0.85)
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What one voice says in one go: the `places` of its texts; `say` gives their sounds (time,) and the rate in Hz."""
+    """What one voice says in one go: the `places` of its texts; `say` gives their sounds (time,) and the rate in Hz.
 
+    `engine` is what `Engine.name` gives.
+    """
+
+    engine: str
     voice: str
     held_out: bool
     places: tuple[int, ...]
@@ -64,16 +76,18 @@ class EspeakNg:
 
     def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
         """Texts dealt to voices, up to 64 different ones for equal texts, and more for many."""
+        name = self.name()
         count = min(len(texts), max(_VOICES_AT_LEAST, -(-len(texts) // _TEXTS_A_VOICE)))
         dealt = [tuple(range(first, len(texts), count)) for first in range(count)]
-        return [self._take(voices.draw(random, self.group), places, texts, random) for places in dealt]
+        return [self._take(name, voices.draw(random, self.group), places, texts, random) for places in dealt]
 
     def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
         """All of the texts in the same voice, which talks fluently."""
         voice = voices.draw(random, self.group, voices.FLUENT)
-        return self._take(voice, tuple(range(len(texts))), texts, random)
+        return self._take(self.name(), voice, tuple(range(len(texts))), texts, random)
 
-    def _take(self, voice: voices.Voice, places: tuple[int, ...], texts: Sequence[str], random: Generator) -> Take:
+    @staticmethod
+    def _take(name: str, voice: voices.Voice, places: tuple[int, ...], texts: Sequence[str], random: Generator) -> Take:
         utterances = [_manner(texts[place], random) for place in places]
 
         def say() -> tuple[list[Samples], int]:
@@ -81,7 +95,76 @@ class EspeakNg:
             own = [replace(each, text=text) for each, text in zip(utterances, given, strict=True)]
             return espeak.render(voice.options, own)
 
-        return Take(voice.name, voices.is_held_out(voice), places, say)
+        return Take(name, voice.name, voices.is_held_out(voice), places, say)
+
+
+@dataclass(frozen=True, slots=True)
+class Pico:
+    """SVOX Pico in the voices of a group: each text in one of them that is made another person, and in its manner."""
+
+    group: Group = "training"
+
+    def name(self) -> str:
+        """The engine with its version. Raises SpeechError if it is not there."""
+        return pico.version()
+
+    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
+        """Texts dealt to voices, each to one of its own."""
+        name = self.name()
+        return [self._take(name, (place,), texts, _ALONE, random) for place in range(len(texts))]
+
+    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
+        """All of the texts in the same voice, which talks fluently."""
+        return self._take(self.name(), tuple(range(len(texts))), texts, _FLUENT, random)
+
+    def _take(
+        self, name: str, places: tuple[int, ...], texts: Sequence[str], pace: tuple[int, int], random: Generator
+    ) -> Take:
+        language, person = pico.draw(random, self.group), _Person.drawn(pace, random)
+        manners = [pico.Manner(round(rate), round(100 * pitch)) for rate, pitch in person.manners(len(places), random)]
+        ended = [_ended(texts[place], random) for place in places]
+
+        def say() -> tuple[list[Samples], int]:
+            given = ended if language in pico.ENGLISH else accents.in_phonemes(ended)
+            said = [pico.render(language, manner, text) for manner, text in zip(manners, given, strict=True)]
+            return person.voiced(said)
+
+        return Take(name, f"pico-{language}", language in pico.HELD_OUT, places, say)
+
+
+@dataclass(frozen=True, slots=True)
+class Flite:
+    """flite in the voices of a group: each text in one of them that is made another person, and in its manner."""
+
+    group: Group = "training"
+
+    def name(self) -> str:
+        """The engine with its version. Raises SpeechError if it is not there."""
+        return flite.version()
+
+    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
+        """Texts dealt to voices, each to one of its own."""
+        name = self.name()
+        return [self._take(name, (place,), texts, _ALONE, random) for place in range(len(texts))]
+
+    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
+        """All of the texts in the same voice, which talks fluently."""
+        return self._take(self.name(), tuple(range(len(texts))), texts, _FLUENT, random)
+
+    def _take(
+        self, name: str, places: tuple[int, ...], texts: Sequence[str], pace: tuple[int, int], random: Generator
+    ) -> Take:
+        voice, person = flite.draw(random, self.group), _Person.drawn(pace, random)
+        manners = [
+            flite.Manner(round(100 / rate, 3), round(pitch * flite.PITCH_HZ[voice]))
+            for rate, pitch in person.manners(len(places), random)
+        ]
+        ended = [_ended(texts[place], random) for place in places]
+
+        def say() -> tuple[list[Samples], int]:
+            return person.voiced([flite.render(voice, *each) for each in zip(manners, ended, strict=True)])
+
+        return Take(name, f"flite-{voice}", voice in flite.HELD_OUT, places, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +201,7 @@ class Piper:
         )
         given = [spelling.spelled(texts[place]) for place in places]
         voice = f"{model.stem}-{speaker}" if piper.speakers(model) > 1 else model.stem
-        return Take(voice, held_out=False, places=places, say=lambda: piper.render(model, manner, given))
+        return Take(self.name(), voice, held_out=False, places=places, say=lambda: piper.render(model, manner, given))
 
 
 def _manner(text: str, random: Generator) -> Utterance:
@@ -130,3 +213,36 @@ def _manner(text: str, random: Generator) -> Utterance:
         pitch=int(random.integers(85, 116)),
         range=int(random.integers(50, 161)),
     )
+
+
+def _ended(text: str, random: Generator) -> str:
+    """A text with the mark of its melody; its own comes before it."""
+    ending = _ENDINGS[int(random.integers(len(_ENDINGS)))]
+    return text if text[-1:] in tuple(".!?,:;") else text + ending
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Who an engine's voice is made: rate in percent, pitch and vocal tract as shares of its own, and the peak."""
+
+    rate: float
+    pitch: float
+    tract: float
+    peak: float
+
+    @classmethod
+    def drawn(cls, pace: tuple[int, int], random: Generator) -> _Person:
+        return cls(random.uniform(*pace), random.uniform(0.85, 1.2), random.uniform(*_TRACT), random.uniform(*_PEAK))
+
+    def manners(self, count: int, random: Generator) -> list[tuple[float, float]]:
+        """Rate and pitch of each text, a little beside the person's own."""
+        # What the tract makes faster is said more slowly.
+        return [
+            (self.rate / self.tract * random.uniform(0.9, 1.1), self.pitch * random.uniform(0.92, 1.08))
+            for _ in range(count)
+        ]
+
+    def voiced(self, said: Sequence[tuple[Samples, int]]) -> tuple[list[Samples], int]:
+        """The sounds of an engine, all of one rate, as the person's: as loud, and played as fast as the tract is."""
+        gain = np.float32(self.peak / max(float(np.abs(sound).max()) for sound, _ in said))
+        return [sound * gain for sound, _ in said], round(said[0][1] * self.tract)

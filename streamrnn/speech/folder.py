@@ -14,17 +14,18 @@ from streamrnn.errors import SpeechError
 from streamrnn.speech.espeak import Samples
 from streamrnn.wire import as_name
 
-_COLUMNS = ("path", "label", "speaker", "split", "text")
+_COLUMNS = ("path", "label", "speaker", "split", "text", "engine")
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is known of a recording: its label, the voice, the split that it is of, and the text in English letters."""
+    """What is known of a recording: its label, the voice, the split, the text in English letters, and the engine."""
 
     label: str
     speaker: str
     split: str
     text: str
+    engine: str
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Folder:
             soundfile.write(str(self._beside / path), samples, self.rate, subtype="PCM_16")
         except (OSError, soundfile.SoundFileError) as error:
             raise self._unwritable(error) from None
-        self._rows.append((path.as_posix(), said.label, said.speaker, said.split, said.text))
+        self._rows.append((path.as_posix(), said.label, said.speaker, said.split, said.text, said.engine))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

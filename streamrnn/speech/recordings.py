@@ -78,4 +78,4 @@ def _in_turn(phrase: str, count: int, random: np.random.Generator, others: Seque
 
 
 def _said(label: str, take: Take, text: str) -> Said:
-    return Said(label, take.voice, "dev" if take.held_out else "train", text)
+    return Said(label, take.voice, "dev" if take.held_out else "train", text, take.engine)

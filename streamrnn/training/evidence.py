@@ -10,8 +10,7 @@ from streamrnn.bundle import Bundle, measured, write
 from streamrnn.evaluation.calibrating import Calibration, calibrate
 from streamrnn.evaluation.recordings import Recording, read_data
 from streamrnn.evaluation.stock import NOISE, ROOM
-from streamrnn.speech import espeak
-from streamrnn.speech.engines import EspeakNg
+from streamrnn.speech import together
 from streamrnn.speech.folder import Folder
 from streamrnn.speech.recordings import Order, plan, record
 from streamrnn.training.plan import CalibrationConfig, TrainingConfig, WordsConfig
@@ -44,13 +43,15 @@ def add(
 
 def _speak(made: TrainingConfig, config: CalibrationConfig, place: Path) -> tuple[Recording, ...]:
     """Minutes of talk in the voices that training does not use; none without the speech engine."""
-    if not config.talk_minutes or not espeak.available():
-        return ()
     material = made.material
-    texts = material.speech.texts if isinstance(material, WordsConfig) and material.speech is not None else {}
+    speech = material.speech if isinstance(material, WordsConfig) else None
+    engines = speech.engines if speech is not None else ()
+    if not config.talk_minutes or not (engines or together.installed()):
+        return ()
+    texts = speech.texts if speech is not None else {}
     phrases = tuple(texts.get(label, label.replace("_", " ")) for label in made.recognizer.labels)
     order = Order(phrases, tuple(made.recognizer.labels), 0, 0, 60.0 * config.talk_minutes, made.training.seed + _SEED)
     with Folder(place, made.recognizer.rate) as folder:
-        for samples, said in record(plan(order, EspeakNg("held-out")), made.recognizer.rate):
+        for samples, said in record(plan(order, together.named(engines, "held-out")), made.recognizer.rate):
             folder.add(samples, said)
     return read_data([place]).recordings

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from streamrnn.evaluation.recordings import Recording
-from streamrnn.speech import espeak
+from streamrnn.speech import together
 from streamrnn.training.plan import TrainingConfig, WordsConfig
 
 # As people write them in running text.
@@ -43,7 +43,11 @@ def passport(plan: TrainingConfig, folders: Sequence[Path], recordings: Sequence
     }
     made["versions"] = {name: version(name) for name in _VERSIONS}
     if isinstance(plan.material, WordsConfig) and plan.material.speech is not None:
-        made["synthesis"] = espeak.version() if espeak.available() else "left out: espeak-ng is not installed"
+        engines = plan.material.speech.engines
+        spoken = engines or together.installed()
+        made["synthesis"] = (
+            together.named(engines, "training").name() if spoken else "left out: espeak-ng is not installed"
+        )
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,7 @@ from streamrnn.config import Role
 from streamrnn.errors import ConfigError, did_you_mean
 from streamrnn.recognizer import Count, Fraction, NotNegative, Positive, RecognizerConfig
 from streamrnn.registry import PlugConfig, register
+from streamrnn.speech.together import Name as EngineName
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -31,7 +32,8 @@ class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `share` of the words are drawn from it. Nothing may be recognised in `others`, in `near_misses` phrases that sound
     nearly like each text, and in `talk` sentences of common and invented words. `sentences` says for a label that is
-    speech of any kind how many of such sentences are spoken for it.
+    speech of any kind how many of such sentences are spoken for it. The `engines` that are named speak in turn, or all
+    that are installed where none is.
     """
 
     texts: dict[str, str]
@@ -41,7 +43,7 @@ class SpeechConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     near_misses: Annotated[int, Meta(ge=0)] = 0
     talk: Annotated[int, Meta(ge=0)] = 0
     sentences: dict[str, Count] = {}
-    engine: Literal["espeak-ng"] = "espeak-ng"
+    engines: tuple[EngineName, ...] = ()
 
 
 @register("material", "streamrnn.training.words:Words")

@@ -14,13 +14,13 @@ from streamrnn import bundle as bundles
 from streamrnn import registry
 from streamrnn.backends.torch import network as network_of
 from streamrnn.bundle import Bundle
-from streamrnn.errors import BundleError, ConfigError, RecordingError
+from streamrnn.errors import BundleError, ConfigError, RecordingError, SpeechError
 from streamrnn.evaluation import calibrating
 from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.evaluation.run import check_labels
 from streamrnn.evaluation.summary import check_left_out, summary
 from streamrnn.network import Network
-from streamrnn.speech import espeak
+from streamrnn.speech import espeak, together
 from streamrnn.training import checkpoint, evidence, loading, plots
 from streamrnn.training.calibration import Calibration, calibrate
 from streamrnn.training.checkpoint import Checkpoint, Progress
@@ -178,14 +178,26 @@ def _checked(job: Job) -> tuple[Recording, ...]:
         print(line, file=to_terminal())
     check_labels(looked_at.usable, job.plan.recognizer, job.folders)
     check_left_out(looked_at, job.plan.recognizer)
-    material = job.plan.material
-    if isinstance(material, WordsConfig) and material.speech is not None and not espeak.available():
+    _check_speech(job.plan)
+    return looked_at.usable
+
+
+def _check_speech(plan: TrainingConfig) -> None:
+    """Before hours of work, not in the midst of them: whoever is to speak is there."""
+    speech = plan.material.speech if isinstance(plan.material, WordsConfig) else None
+    if speech is None:
+        return
+    if not speech.engines and not together.installed():
         print(
             "warning: espeak-ng is not installed, so no speech is synthesised; unseen speakers will suffer "
             f"({espeak.INSTALL})",
             file=to_terminal(),
         )
-    return looked_at.usable
+        return
+    try:
+        together.chosen(speech.engines, "training")
+    except SpeechError as error:
+        raise ConfigError(f"material.speech.engines: {error}") from None
 
 
 def _measure(network: Network, material: Material) -> None:

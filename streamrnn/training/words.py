@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
-from streamrnn.speech import espeak
+from streamrnn.speech import together
 from streamrnn.speech.near_misses import near_misses
 from streamrnn.speech.sentences import sentences
 from streamrnn.speech.speaking import speak
@@ -70,7 +70,7 @@ class Words:
         ]
         self._long += [sound for variants in others for sound in variants if len(sound.samples) > rate * _LONG_S]
         spoken: list[list[Sound]] = []
-        if config.speech is not None and espeak.available():
+        if config.speech is not None and (config.speech.engines or together.installed()):
             spoken = self._speak(config.speech, random)
         self._suspects = [Suspects(sounds, rate) for sounds in (others, spoken) if sounds]
         for label, name in enumerate(self._labels):
@@ -97,7 +97,8 @@ class Words:
         rate = self._recognizer.rate
         said = [(name, text) for name, text in speech.texts.items() for _ in range(speech.clips)]
         said += [(name, text) for name, count in speech.sentences.items() for text in sentences(random, count)]
-        for (name, _), sound in zip(said, speak([text for _, text in said], random, rate), strict=True):
+        engine = together.named(speech.engines, "training")
+        for (name, _), sound in zip(said, speak([text for _, text in said], random, rate, engine), strict=True):
             label = self._labels.index(name)
             word = Sound(sound, (Span(0, len(sound), label),))
             self._spoken[label].extend(self._variants(word, random)[:2])
@@ -107,7 +108,7 @@ class Words:
             others += near_misses(phrase, random, speech.near_misses, phrases)
         if speech.talk:
             others += sentences(random, speech.talk, phrases)
-        return [self._known(Sound(sound), random)[:2] for sound in speak(others, random, rate) if len(sound)]
+        return [self._known(Sound(sound), random)[:2] for sound in speak(others, random, rate, engine) if len(sound)]
 
     def piece(self, lane: int, index: int) -> Piece:
         """The piece `index` of `lane`: a few words and the pauses between them, or talk, or none; noise under it."""

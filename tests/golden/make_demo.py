@@ -1,4 +1,4 @@
-"""Makes the demo recording again: twenty digits in four voices that no training uses, over faint noise.
+"""Makes the demo recording again: twenty digits in four voices that configs/digits.yaml never hears, over faint noise.
 
 python tests/golden/make_demo.py streamrnn/recordings   (apt-get install flite espeak-ng)
 """
@@ -17,7 +17,7 @@ import soxr
 
 RATE = 16000
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-# Three voices of flite, and one of espeak-ng that is not among those that training draws from.
+# Three voices of flite, which that config leaves out, and one of espeak-ng that training does not draw from.
 VOICES = (
     ("flite", "-voice", "slt", "-t", "{word}", "-o", "{path}"),
     ("flite", "-voice", "rms", "-t", "{word}", "-o", "{path}"),
