@@ -47,6 +47,13 @@ class Inlet:
         """Whether anything waits to be taken."""
         return bool(self._entries)
 
+    @property
+    def fill(self) -> float:
+        """How full it is, 0 to 1: by its items, or by the samples of the stream of which most wait."""
+        with self._intake.lock:
+            shares = [n / self._limits[stream] for stream, n in self._waiting.items() if stream in self._limits]
+            return min(1.0, max([len(self._entries) / _ITEMS, *shares]))
+
     def run(self) -> None:
         """What the source's thread does: all items into the queue, and then how it ended."""
         error = ""

@@ -21,6 +21,7 @@ from streamrnn.intake import Closed, Entry, Inlet, Intake
 from streamrnn.publisher import Publisher
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
+from streamrnn.watch import Watch
 from streamrnn.wire import NOBODY, Status
 
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
@@ -55,6 +56,7 @@ class Service:
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
+        self._watch = Watch(config.health)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._epochs: OrderedDict[str, int] = OrderedDict()
@@ -65,14 +67,18 @@ class Service:
     def startup(self) -> None:
         """Prove the bundles, bind, open the sources. Raises UserError, and leaves nothing open then."""
         try:
+            self._watch.open()
             servings = self._open_all()
         except UserError:
             self._close_sources(self._intake.inlets)
             self._intake.bell.close()
+            self._watch.close()
             for sink in self.sinks:
                 sink.close(0.0)
             raise
-        self._publisher = Publisher(self.sinks, [BundleRef(each.name, each.sha) for each in servings])
+        self._publisher = Publisher(
+            [*self.sinks, self._watch.tally], [BundleRef(each.name, each.sha) for each in servings]
+        )
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
             for each_socket in sink.sockets:
@@ -89,6 +95,8 @@ class Service:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks:
             yield f"results to {sink.place}"
+        if self._watch.place:
+            yield f"health at {self._watch.place}"
 
     def stop(self, reason: str) -> None:
         """Let the main loop come to its end; from any thread or signal handler."""
@@ -97,17 +105,22 @@ class Service:
 
     def main_loop(self) -> None:
         """Take samples, step, publish; until it is stopped, or until all sources have finished if that is asked for."""
+        self._watch.serve(self._intake.inlets, self.sinks)
         self._await_subscribers()
         self._running = len(self._intake.inlets)
         self._intake.start()
         while not self._stopping:
-            self._poller.poll(_milliseconds(self._publisher.attend()))
+            self._poller.poll(_milliseconds(min(self._publisher.attend(), self._watch.vitals.due_s)))
+            self._watch.woke()
             self._turn()
+            for trouble in self._watch.turned(self._engine):
+                self._publisher.status(NOBODY, Status("failed", trouble))
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
 
     def shutdown(self) -> Summary:
         """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop."""
+        self._watch.stop(self._stopping)
         self._intake.stop()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
@@ -124,12 +137,13 @@ class Service:
         self._close_sources([inlet for inlet in self._intake.inlets if inlet.closed])
         self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
         self._intake.bell.close()
+        self._watch.close()
         return self.summary
 
     def _open_all(self) -> list[Serving]:
         limits = self.config.engine
         self._bundles = _bundles(self.config)
-        servings = [_serve(each) for each in self._bundles]
+        servings = [self._watch.measured(_serve(each)) for each in self._bundles]
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
@@ -144,6 +158,7 @@ class Service:
                 self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
+            self._watch.turned(self._engine)
             self._intake.bell.silence()
 
     def _turn(self) -> None:
@@ -210,6 +225,7 @@ class Service:
     def _end(self, inlet: Inlet, stream: str, status: Status) -> None:
         counts = self._engine.counts(stream)
         self._engine.finish(stream)
+        self._watch.ended(counts)
         inlet.streams.discard(stream)
         self._ending.append((inlet, stream, counts.expected, status))
         self._epochs[stream] = counts.epoch

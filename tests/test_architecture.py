@@ -17,17 +17,18 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk"),
+    ("errors", "chunk", "notify"),
     ("registry", "events", "tape", "cutting", "files"),
-    ("config", "wire", "stage", "examples"),
+    ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
-    ("bundle",),
-    ("engine",),
+    ("bundle", "metrics"),
+    ("engine", "health"),
     ("detector",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("watch",),
     ("service", "training"),
     ("commands",),
     ("cli",),
@@ -35,7 +36,7 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "publisher", "intake", "stopping")
+DAEMON = ("service", "publisher", "intake", "stopping", "notify", "vitals", "health", "metrics", "watch")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
@@ -63,6 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
     "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
+    "prometheus_client": ("health",),
     "sounddevice": ("sources.microphone",),
     "threading": EDGES,
     "queue": EDGES,
