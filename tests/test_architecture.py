@@ -22,6 +22,8 @@ LAYERS = (
     ("config", "wire", "stage", "examples"),
     ("recognizer", "ingest", "operating"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
+    ("snapshot",),
+    ("stretch",),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle",),
