@@ -13,6 +13,7 @@ import zmq
 from streamrnn import bundle, sinks, sources
 from streamrnn.bundle import Bundle
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving, serving
 from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
@@ -55,6 +56,7 @@ class Service:
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
+        self.control = Control(self._intake.bell)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._epochs: OrderedDict[str, int] = OrderedDict()
@@ -68,10 +70,12 @@ class Service:
             servings = self._open_all()
         except UserError:
             self._close_sources(self._intake.inlets)
+            self.control.close()
             self._intake.bell.close()
             for sink in self.sinks:
                 sink.close(0.0)
             raise
+        self.control.start()
         self._publisher = Publisher(self.sinks, [BundleRef(each.name, each.sha) for each in servings])
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
@@ -89,6 +93,7 @@ class Service:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks:
             yield f"results to {sink.place}"
+        yield f"calls to {self.control.place}" if self.control.place else "no control"
 
     def stop(self, reason: str) -> None:
         """Let the main loop come to its end; from any thread or signal handler."""
@@ -122,6 +127,7 @@ class Service:
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # What can be closed is closed first: an ingest client hears of the end. A source that is stuck goes with us.
         self._close_sources([inlet for inlet in self._intake.inlets if inlet.closed])
+        self.control.close()
         self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
         self._intake.bell.close()
         return self.summary
@@ -133,6 +139,7 @@ class Service:
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
+        self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
         return servings
@@ -145,11 +152,13 @@ class Service:
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
             self._intake.bell.silence()
+            self.control.work()
 
     def _turn(self) -> None:
         """What the sources have brought goes in, and everything that follows from it comes out."""
         for inlet, entry in self._intake.take():
             self._enter(inlet, entry)
+        self.control.work()
         self._step()
 
     def _step(self) -> None:

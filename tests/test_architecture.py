@@ -20,13 +20,14 @@ LAYERS = (
     ("errors", "chunk"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples"),
-    ("recognizer", "ingest", "operating"),
+    ("recognizer", "ingest", "operating", "calls"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle",),
     ("engine",),
     ("detector",),
+    ("control",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("service", "training"),
     ("commands",),
@@ -35,7 +36,7 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "publisher", "intake", "stopping")
+DAEMON = ("service", "control", "publisher", "intake", "stopping")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
