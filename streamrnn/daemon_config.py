@@ -9,6 +9,7 @@ import msgspec
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
+from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 
@@ -42,6 +43,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
     engine: LimitsConfig = LimitsConfig()
     control: ControlConfig = ControlConfig()
+    history: HistoryConfig = HistoryConfig()
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:

@@ -18,8 +18,9 @@ from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving, serving
 from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
 from streamrnn.events import BundleRef
+from streamrnn.history import History
 from streamrnn.intake import Closed, Entry, Inlet, Intake
-from streamrnn.publisher import Publisher
+from streamrnn.publisher import Publisher, new_run
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
 from streamrnn.wire import NOBODY, Status
@@ -57,6 +58,8 @@ class Service:
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
         self.control = Control(self._intake.bell)
+        self.history = History(config.history)
+        self.history.answer_on(self.control)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._epochs: OrderedDict[str, int] = OrderedDict()
@@ -72,11 +75,13 @@ class Service:
             self._close_sources(self._intake.inlets)
             self.control.close()
             self._intake.bell.close()
-            for sink in self.sinks:
+            for sink in (*self.sinks, self.history):
                 sink.close(0.0)
             raise
         self.control.start()
-        self._publisher = Publisher(self.sinks, [BundleRef(each.name, each.sha) for each in servings])
+        # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
+        refs = [BundleRef(each.name, each.sha) for each in servings]
+        self._publisher = Publisher((self.history, *self.sinks), refs, self.history.run, self.control.place)
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
             for each_socket in sink.sockets:
@@ -93,6 +98,8 @@ class Service:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks:
             yield f"results to {sink.place}"
+        if self.history.place:
+            yield self.history.describe()
         yield f"calls to {self.control.place}" if self.control.place else "no control"
 
     def stop(self, reason: str) -> None:
@@ -139,6 +146,7 @@ class Service:
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
+        self.history.open(new_run())
         self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)

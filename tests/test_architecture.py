@@ -27,7 +27,9 @@ LAYERS = (
     ("bundle",),
     ("engine",),
     ("detector",),
-    ("control",),
+    ("control", "journal"),
+    ("journaling",),
+    ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("service", "training"),
     ("commands",),
@@ -36,7 +38,7 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "control", "publisher", "intake", "stopping")
+DAEMON = ("service", "control", "history", "journaling", "publisher", "intake", "stopping")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
