@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from streamrnn.config import Role
+from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
+from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 
@@ -40,6 +42,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[Annotated[PlugConfig, Role("source")], ...]
     sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
     engine: LimitsConfig = LimitsConfig()
+    control: ControlConfig = ControlConfig()
+    history: HistoryConfig = HistoryConfig()
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:

@@ -13,12 +13,14 @@ import zmq
 from streamrnn import bundle, sinks, sources
 from streamrnn.bundle import Bundle
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving, serving
 from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
 from streamrnn.events import BundleRef
+from streamrnn.history import History
 from streamrnn.intake import Closed, Entry, Inlet, Intake
-from streamrnn.publisher import Publisher
+from streamrnn.publisher import Publisher, new_run
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
 from streamrnn.wire import NOBODY, Status
@@ -55,6 +57,9 @@ class Service:
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
+        self.control = Control(self._intake.bell)
+        self.history = History(config.history)
+        self.history.answer_on(self.control)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._epochs: OrderedDict[str, int] = OrderedDict()
@@ -68,11 +73,15 @@ class Service:
             servings = self._open_all()
         except UserError:
             self._close_sources(self._intake.inlets)
+            self.control.close()
             self._intake.bell.close()
-            for sink in self.sinks:
+            for sink in (*self.sinks, self.history):
                 sink.close(0.0)
             raise
-        self._publisher = Publisher(self.sinks, [BundleRef(each.name, each.sha) for each in servings])
+        self.control.start()
+        # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
+        refs = [BundleRef(each.name, each.sha) for each in servings]
+        self._publisher = Publisher((self.history, *self.sinks), refs, self.history.run, self.control.place)
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
             for each_socket in sink.sockets:
@@ -89,6 +98,9 @@ class Service:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks:
             yield f"results to {sink.place}"
+        if self.history.place:
+            yield self.history.describe()
+        yield f"calls to {self.control.place}" if self.control.place else "no control"
 
     def stop(self, reason: str) -> None:
         """Let the main loop come to its end; from any thread or signal handler."""
@@ -122,6 +134,7 @@ class Service:
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # What can be closed is closed first: an ingest client hears of the end. A source that is stuck goes with us.
         self._close_sources([inlet for inlet in self._intake.inlets if inlet.closed])
+        self.control.close()
         self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
         self._intake.bell.close()
         return self.summary
@@ -133,6 +146,8 @@ class Service:
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
+        self.history.open(new_run())
+        self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
         return servings
@@ -145,11 +160,13 @@ class Service:
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
             self._intake.bell.silence()
+            self.control.work()
 
     def _turn(self) -> None:
         """What the sources have brought goes in, and everything that follows from it comes out."""
         for inlet, entry in self._intake.take():
             self._enter(inlet, entry)
+        self.control.work()
         self._step()
 
     def _step(self) -> None:

@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "chunk"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples"),
-    ("recognizer", "ingest", "operating"),
+    ("recognizer", "ingest", "operating", "calls"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("snapshot",),
     ("stretch",),
@@ -29,6 +29,9 @@ LAYERS = (
     ("bundle",),
     ("engine",),
     ("detector",),
+    ("control", "journal"),
+    ("journaling",),
+    ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("service", "training"),
     ("commands",),
@@ -37,7 +40,7 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "publisher", "intake", "stopping")
+DAEMON = ("service", "control", "history", "journaling", "publisher", "intake", "stopping")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
