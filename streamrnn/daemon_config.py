@@ -12,6 +12,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
+from streamrnn.statefile import StateConfig
 
 
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +44,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
     engine: LimitsConfig = LimitsConfig()
     control: ControlConfig = ControlConfig()
+    state: StateConfig = StateConfig()
     history: HistoryConfig = HistoryConfig()
     until: Literal["stopped", "finished"] = "stopped"
 

@@ -29,10 +29,11 @@ LAYERS = (
     ("bundle",),
     ("engine",),
     ("detector",),
-    ("control", "journal"),
+    ("control", "journal", "statefile"),
     ("journaling",),
     ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("streams",),
     ("service", "training"),
     ("commands",),
     ("cli",),
@@ -40,7 +41,7 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "control", "history", "journaling", "publisher", "intake", "stopping")
+DAEMON = ("service", "statefile", "streams", "control", "history", "journaling", "publisher", "intake", "stopping")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",

@@ -11,7 +11,7 @@ import zmq
 from msgspec import UNSET
 
 from streamrnn import ingest
-from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
@@ -96,7 +96,7 @@ class ZeromqSource(Source):
         for stream, client in self._clients.items():
             self._send(client.identity, Error("closing", "the daemon stops", stream))
             if not client.ending:
-                yield Ended(stream)
+                yield Ended(stream, STOPPED)
 
     def stop(self) -> None:
         """From any thread: let `items` come to an end now."""
