@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from streamrnn.config import Role
+from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
+from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
+from streamrnn.statefile import StateConfig
 
 
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +62,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: LimitsConfig = LimitsConfig()
     health: HealthConfig = HealthConfig()
     log: LogConfig = LogConfig()
+    control: ControlConfig = ControlConfig()
+    state: StateConfig = StateConfig()
+    history: HistoryConfig = HistoryConfig()
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:

@@ -14,15 +14,16 @@ from streamrnn.health import Health
 from streamrnn.intake import Inlet
 from streamrnn.metrics import Meter
 from streamrnn.notify import take_from_environment
-from streamrnn.sessions import OVERLAP, Counts
+from streamrnn.sessions import OVERLAP
 from streamrnn.sinks import Sink
+from streamrnn.streams import Streams
 from streamrnn.vitals import Vitals
 from streamrnn.wire import NOBODY, Message, Status
 
 SURVEY_S = 1.0
 _AGAIN_S, _AT_MOST_EVERY_S = 10.0, 600.0  # a sink that goes on losing is announced ever more rarely
 _PULSE = ("heartbeat", "hello")
-_OVER = ("ended", "failed", "refused")
+_OVER = ("ended", "failed", "refused", "suspended")
 
 
 class Tally(Sink):
@@ -80,7 +81,6 @@ class Watch:
         self._health: list[Health] = []
         self._inlets: Sequence[Inlet] = ()
         self._sinks: Sequence[Sink] = ()
-        self._heard, self._duplicates = 0, 0  # samples of streams that have ended
         self._woken = self._survey_at = time.monotonic()
         self._announced: dict[Sink, tuple[int, float, float]] = {}
         self.meter.set("build_info", 1.0, version("streamrnn"), platform.python_version())
@@ -105,7 +105,7 @@ class Watch:
         """The loop has something to do, or is to look whether it has."""
         self._woken = time.monotonic()
 
-    def turned(self, engine: Engine) -> list[str]:
+    def turned(self, engine: Engine, streams: Streams) -> list[str]:
         """The loop has gone round once; which sinks have lost something of late, for people."""
         now = time.monotonic()
         self.meter.add("busy_seconds_total", now - self._woken)
@@ -116,13 +116,8 @@ class Watch:
         if now < self._survey_at:
             return []
         self._survey_at = now + SURVEY_S
-        self._survey(engine, now)
+        self._survey(engine, streams, now)
         return self._losses(now)
-
-    def ended(self, counts: Counts) -> None:
-        """A stream is over."""
-        self._heard += counts.heard
-        self._duplicates += counts.duplicates
 
     def stop(self, reason: str) -> None:
         """No more is to come."""
@@ -134,11 +129,11 @@ class Watch:
             health.close()
         self.vitals.notifier.close()
 
-    def _survey(self, engine: Engine, now: float) -> None:
+    def _survey(self, engine: Engine, streams: Streams, now: float) -> None:
         meter, open_now = self.meter, [engine.counts(stream) for stream in engine.streams]
         meter.set("streams_open", len(open_now))
-        meter.set("samples_heard_total", self._heard + sum(each.heard for each in open_now))
-        meter.set("samples_duplicate_total", self._duplicates + sum(each.duplicates for each in open_now))
+        meter.set("samples_heard_total", streams.heard + sum(each.heard for each in open_now))
+        meter.set("samples_duplicate_total", streams.duplicates + sum(each.duplicates for each in open_now))
         running = [inlet for inlet in self._inlets if not inlet.closed]
         meter.set("sources_running", len(running))
         for inlet in self._inlets:

@@ -20,14 +20,20 @@ LAYERS = (
     ("errors", "chunk", "notify"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples", "vitals"),
-    ("recognizer", "ingest", "operating"),
+    ("recognizer", "ingest", "operating", "calls"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
+    ("snapshot",),
+    ("stretch",),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
     ("engine", "health"),
     ("detector",),
+    ("control", "journal", "statefile"),
+    ("journaling",),
+    ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("streams",),
     ("watch",),
     ("service", "training"),
     ("commands",),
@@ -36,7 +42,23 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "publisher", "intake", "stopping", "notify", "vitals", "health", "metrics", "watch", "logs")
+DAEMON = (
+    "service",
+    "statefile",
+    "streams",
+    "control",
+    "history",
+    "journaling",
+    "publisher",
+    "intake",
+    "stopping",
+    "notify",
+    "vitals",
+    "health",
+    "metrics",
+    "watch",
+    "logs",
+)
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",

@@ -54,6 +54,9 @@ class Source(ABC):
         """From any thread: let `items` come to an end soon."""
         self.stopped.set()
 
+    def resumed(self, stream: str, index: int) -> None:  # noqa: B027 (most sources cannot go back)
+        """From the engine's thread, before `taken` of its Opened: the stream goes on with sample `index`, not with 0."""
+
     def taken(self, item: Item) -> None:  # noqa: B027 (most sources need not know)
         """From the engine's thread: an item has reached the engine."""
 

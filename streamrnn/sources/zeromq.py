@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from time import monotonic
 
 import zmq
+from msgspec import UNSET
 
 from streamrnn import ingest
-from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
@@ -52,13 +53,13 @@ class ZeromqSource(Source):
         self._config = config
         self._clients: dict[str, _Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
-        self._told: deque[Item | Error] = deque()  # by the engine's thread
+        self._told: deque[Item | Error | Credit] = deque()  # by the engine's thread
         self.errors: Counter[str] = Counter()  # by code, for the summary
         self._context = zmq.Context()
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
-            (zmq.MAXMSGSIZE, ingest.LARGEST_MESSAGE),
+            (zmq.MAXMSGSIZE, 2 * ingest.LARGEST_MESSAGE),  # what is not much too large is answered, not cut off
             (zmq.RCVHWM, 100),
             (zmq.SNDHWM, 100),
             (zmq.HEARTBEAT_IVL, 1000),
@@ -95,12 +96,16 @@ class ZeromqSource(Source):
         for stream, client in self._clients.items():
             self._send(client.identity, Error("closing", "the daemon stops", stream))
             if not client.ending:
-                yield Ended(stream)
+                yield Ended(stream, STOPPED)
 
     def stop(self) -> None:
         """From any thread: let `items` come to an end now."""
         super().stop()
         self._bell.ring()
+
+    def resumed(self, stream: str, index: int) -> None:
+        """From the engine's thread, before `taken` of its Opened: the client is asked to go on with `index`."""
+        self._told.append(Credit(stream, 0, index))
 
     def taken(self, item: Item) -> None:
         """From the engine's thread: what the engine has taken is given back as credit."""
@@ -148,7 +153,7 @@ class ZeromqSource(Source):
         if len(self._clients) >= self._config.max_streams:
             raise WireError("too_many_streams", f"{len(self._clients)} streams are open; end one or raise max_streams")
         self._clients[start.stream] = _Client(identity, start)
-        yield Opened(start.stream, start.rate, start.channels)
+        yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
 
     def _data(self, client: _Client, data: Data, payload: bytes) -> Iterator[Item]:
         start = client.start
@@ -177,8 +182,13 @@ class ZeromqSource(Source):
             client = self._clients.get(item.stream)
             if client is None:
                 continue
-            if isinstance(item, Opened):
-                granted[item.stream] += room(self._config.queue_ms, item.rate)
+            if isinstance(item, Credit):
+                client.expected = item.n if item.next is UNSET else item.next
+            elif isinstance(item, Opened):
+                credit = room(self._config.queue_ms, item.rate)
+                client.credit = credit
+                next_ = client.expected if item.run else UNSET
+                self._send(client.identity, Credit(item.stream, credit, next_))
             elif isinstance(item, Chunk):
                 granted[item.stream] += len(item.samples)
             elif isinstance(item, Ended):
