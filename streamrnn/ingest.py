@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ LARGEST_MESSAGE = 1 << 20  # bytes of one part
 LARGEST_HEADER = 1 << 12  # bytes of the JSON part
 MOST_CHANNELS = 256
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 
 
 class _Header(msgspec.Struct, frozen=True, tag_field="kind"):
@@ -37,7 +38,7 @@ class Start(_Header, frozen=True, tag="start", forbid_unknown_fields=True):
     rate: Annotated[int, Meta(ge=1, le=1_000_000)]
     channels: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] = 1
     dtype: str = "int16"
-    run: Name | Literal[""] = ""
+    run: RunName = ""
     first: Natural = 0
 
 
