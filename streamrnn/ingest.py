@@ -93,10 +93,8 @@ def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
     """
     if len(parts) not in (1, 2):
         raise WireError("parts", f"{len(parts)} parts; send [json header, payload]")
-    for part, most in zip(parts, (LARGEST_HEADER, LARGEST_MESSAGE), strict=False):
-        if len(part) > most:
-            raise WireError("too_large", f"{len(part)} bytes in one part; a header has {LARGEST_HEADER} at most, "
-                            f"a payload {LARGEST_MESSAGE}")
+    if len(parts[0]) > LARGEST_HEADER:
+        raise WireError("too_large", f"{len(parts[0])} bytes of header; it has {LARGEST_HEADER} at most")
     header: Request = parse(parts[0], Request)
     if header.stream == NOBODY:
         raise WireError("name", f"stream {NOBODY!r} stands for no stream; choose another name")

@@ -12,7 +12,7 @@ import zmq
 from msgspec import UNSET, Meta
 
 from streamrnn import ingest
-from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
@@ -79,7 +79,7 @@ class ZeromqSource(Source):
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
-            (zmq.MAXMSGSIZE, 2 * ingest.LARGEST_MESSAGE),  # what is not much too large is answered, not cut off
+            (zmq.MAXMSGSIZE, ingest.LARGEST_MESSAGE),
             (zmq.RCVHWM, 100),
             (zmq.SNDHWM, 100),
             (zmq.HEARTBEAT_IVL, 1000),
@@ -117,7 +117,7 @@ class ZeromqSource(Source):
             self._send(client.identity, Error("closing", "the daemon stops", stream))
             if not client.ending:
                 yield from client.ordering.flush()
-                yield Ended(stream)
+                yield Ended(stream, STOPPED)
 
     def stop(self) -> None:
         """From any thread: let `items` come to an end now."""
