@@ -51,7 +51,7 @@ class Data(_Header, frozen=True, tag="data", forbid_unknown_fields=True):
 
 
 class End(_Header, frozen=True, tag="end"):
-    """A client closes a stream of `total` samples, those left out included; the daemon says it back when all is taken."""
+    """A client closes a stream of `total` samples, left out or not; the daemon says it back when all is taken."""
 
     stream: Name
     total: Natural | UnsetType = UNSET

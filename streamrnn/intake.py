@@ -104,7 +104,7 @@ class Inlet:
             self._append(item)
 
     def _evict(self, stream: str) -> bool:
-        """The oldest chunk of a stream becomes a gap in its place, one with the gap before it; whether there was one."""
+        """The oldest chunk of a stream becomes a gap, one with the gap before it; whether there was one."""
         before = -1
         # The oldest is near the front: of the entries before it only other streams' have to be passed.
         for i, entry in enumerate(self._entries):

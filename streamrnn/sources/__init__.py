@@ -39,7 +39,7 @@ class PacedConfig(SourceConfig, frozen=True):
 
 
 class Source(ABC):
-    """Opened and checked when it is built, which raises UserError; then run by one thread, and told what became of it."""
+    """Opened and checked when it is built, which raises UserError; then run by one thread, and told what came of it."""
 
     def __init__(self, place: str) -> None:
         self.place = place  # where the samples come from, for people
@@ -55,7 +55,7 @@ class Source(ABC):
         self.stopped.set()
 
     def resumed(self, stream: str, index: int) -> None:  # noqa: B027 (most sources cannot go back)
-        """From the engine's thread, before `taken` of its Opened: the stream goes on with sample `index`, not with 0."""
+        """From the engine's thread, before `taken` of its Opened: the stream goes on with sample `index`, not 0."""
 
     def taken(self, item: Item) -> None:  # noqa: B027 (most sources need not know)
         """From the engine's thread: an item has reached the engine."""

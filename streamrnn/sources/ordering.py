@@ -12,8 +12,8 @@ MISSING = "missing"
 class Ordering:
     """One stream: `add` chunks as they come, and take what may go on; no clock decides, only counts of samples.
 
-    A chunk beyond the sample that is next is held until what is missing has come, or until the held ones reach more than
-    `span` samples beyond it. A sample that comes twice goes on twice: the engine leaves it out, counts and tells it.
+    A chunk beyond the sample that is next is held until what is missing has come, or until the held ones reach more
+    than `span` samples beyond it. A sample that comes twice goes on twice: the engine leaves it out and counts it.
     """
 
     def __init__(self, stream: str, span: int, expected: int = 0) -> None:

@@ -12,7 +12,7 @@ import zmq
 from msgspec import UNSET, Meta
 
 from streamrnn import ingest
-from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
 from streamrnn.errors import DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
@@ -202,7 +202,9 @@ class ZeromqSource(Source):
         client.opened = True
         client.credit = max(0, room(self._config.queue_ms, client.start.rate) - client.waiting)
         self._granted.pop(stream, None)
-        self._send(client.identity, Credit(stream, client.credit, client.ordering.expected if client.start.run else UNSET))
+        self._send(
+            client.identity, Credit(stream, client.credit, client.ordering.expected if client.start.run else UNSET)
+        )
 
     def _displace(self, stream: str, owner: _Client) -> Iterator[Item]:
         if not owner.ending and not self._is_there(stream, owner):
