@@ -30,6 +30,8 @@ sinks:
     endpoint: tcp://127.0.0.1:5560
   # - kind: console         # a line an event, for people
   # - {kind: jsonl, path: events.jsonl}
+# health: {endpoint: http://127.0.0.1:9464}   # /livez, /readyz, /metrics: docs/operations.md
+# log: {format: json}                         # or keyvalue; text is for people
 engine:
   max_streams: 256          # open at once
 control:
