@@ -8,15 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
+STOPPED = "the daemon stops"  # the reason of an end after which the stream may go on in the next daemon
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A stream that begins: its name, sample rate in Hz and number of channels."""
+    """A stream that begins: its name, sample rate in Hz and number of channels.
+
+    One that may go on where it stopped before names its `run`, within which sample n is the same sample for ever, and
+    the `first` sample that can still be had.
+    """
 
     stream: str
     rate: int
     channels: int
+    first: int = 0
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)

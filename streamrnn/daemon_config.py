@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from streamrnn.config import Role
+from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
+from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
+from streamrnn.statefile import StateConfig
 
 
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +36,23 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_ms: Positive = 1000.0
 
 
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where /livez, /readyz and /metrics are answered, such as http://127.0.0.1:9464; "" is nowhere.
+
+    A daemon whose engine has not moved for `stall_s` seconds is no longer alive.
+    """
+
+    endpoint: str = ""
+    stall_s: Positive = 10.0
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the daemon says on standard error, and how: `text` for people, `keyvalue` or `json` for programs."""
+
+    format: Literal["text", "keyvalue", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do."""
 
@@ -40,6 +60,11 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[Annotated[PlugConfig, Role("source")], ...]
     sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
     engine: LimitsConfig = LimitsConfig()
+    health: HealthConfig = HealthConfig()
+    log: LogConfig = LogConfig()
+    control: ControlConfig = ControlConfig()
+    state: StateConfig = StateConfig()
+    history: HistoryConfig = HistoryConfig()
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +25,9 @@ from streamrnn import decoders
 from streamrnn.errors import ConfigError, StreamError, did_you_mean
 from streamrnn.events import Event
 from streamrnn.pool import Pool, Serving
-from streamrnn.sessions import Counts, Reader, Session
+from streamrnn.sessions import Counts, Session
+from streamrnn.snapshot import Snapshot
+from streamrnn.stretch import Reader
 
 if TYPE_CHECKING:
     from streamrnn.bundle import Bundle
@@ -83,9 +86,18 @@ class Engine:
         return self._session(stream).counts
 
     def open(
-        self, stream: str, rate: int, channels: int, bundles: Sequence[str] | None = None, *, epoch: int = 0
+        self,
+        stream: str,
+        rate: int,
+        channels: int,
+        bundles: Sequence[str] | None = None,
+        *,
+        epoch: int = 0,
+        start: int = 0,
     ) -> None:
         """Attach a stream to bundles, to all if none are named; its epochs are counted from `epoch`.
+
+        Its samples are counted from `start`.
 
         A bundle of one channel hears the mean of a stream's channels. A name is free again as soon as its stream is
         finished; the new stream is then heard after the last event of the old one. Raises StreamError.
@@ -104,12 +116,53 @@ class Engine:
                     "open it with as many"
                 )
             readers.append(Reader(pool.serving.name, takes.rate, takes.channels))
-        session = Session(stream, rate, channels, readers, epoch)
+        session = Session(stream, rate, channels, readers, epoch=epoch, start=start)
         for pool, reader in zip(pools, readers, strict=True):
             session.listeners.append(pool.attach(session, reader))
         self._sessions[stream] = session
         if stream in self._ending:
             self._ending[stream].append(session)
+
+    def snapshot(self, stream: str) -> Snapshot:
+        """All that is remembered of an open stream, as data: an engine that is given it goes on as this one would.
+
+        Raises StreamError if the stream is not open, or if samples or events of it wait for a step.
+        """
+        session = self._session(stream)
+        if stream in self._ending or not session.settled:
+            raise StreamError(f"{stream}: samples of it wait to be heard; step until nothing is pending")
+        listeners = tuple(self._pools[each.reader.bundle].remembered(each) for each in session.listeners)
+        return msgspec.structs.replace(session.remembered(), listeners=listeners)
+
+    def restore(self, snapshot: Snapshot, bundles: Sequence[str] | None = None) -> None:
+        """Open a stream where a snapshot was taken: it goes on with sample `expected`, in the same epoch.
+
+        Raises StreamError, and opens nothing, if it is open already or if a bundle is not the one of the snapshot.
+        """
+        stream = snapshot.stream
+        if stream in self._ending:
+            raise StreamError(f"{stream}: one of its name is not over yet; step until nothing is pending")
+        known = {each.bundle: each for each in snapshot.listeners}
+        pools = self._chosen(stream, bundles)
+        for pool in pools:
+            name = pool.serving.name
+            refusal = pool.refusal(known[name]) if name in known else f"bundle {name} did not hear it"
+            if refusal:
+                raise StreamError(f"{stream}: {refusal}; its state cannot be restored")
+        self.open(stream, snapshot.rate, snapshot.channels, bundles, epoch=snapshot.epoch, start=snapshot.expected)
+        session = self._sessions[stream]
+        readings = {
+            each.reader: pool.resume(each, known[pool.serving.name])
+            for pool, each in zip(pools, session.listeners, strict=True)
+        }
+        session.resume(snapshot, readings)
+        self._notice(session)
+
+    def forget(self, stream: str, reason: str) -> None:
+        """What was heard is forgotten: a gap of no samples, and why, and a new epoch. Raises StreamError."""
+        session = self._session(stream)
+        session.forget(reason)
+        self._notice(session)
 
     def push(self, stream: str, start: int, samples: NDArray[Any]) -> None:
         """Samples `(time, channels)`, floats, of which the first is number `start` of the stream; any chunk will do.

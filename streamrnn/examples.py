@@ -30,13 +30,23 @@ sinks:
     endpoint: tcp://127.0.0.1:5560
   # - kind: console         # a line an event, for people
   # - {kind: jsonl, path: events.jsonl}
+# health: {endpoint: http://127.0.0.1:9464}   # /livez, /readyz, /metrics: docs/operations.md
+# log: {format: json}                         # or keyvalue; text is for people
 engine:
   max_streams: 256          # open at once
+control:
+  endpoint: auto            # calls of programs, on tcp://127.0.0.1:5562 if it is free; off: none
 until: stopped              # or finished: end when all sources have, as files do
 """
 
 # What a required key may look like.
-_VALUES: dict[str, Any] = {"path": "talk.wav", "stream": "talk", "rate": 16000, "texts": {"yes": "yes", "no": "no"}}
+_VALUES: dict[str, Any] = {
+    "path": "talk.wav",
+    "stream": "talk",
+    "rate": 16000,
+    "argv": ["cat"],
+    "texts": {"yes": "yes", "no": "no"},
+}
 _TRAINING: dict[str, Any] = {
     "recognizer": {
         "name": "answers",

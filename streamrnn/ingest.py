@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from streamrnn.chunk import Samples
 from streamrnn.errors import StreamError
@@ -16,24 +16,33 @@ from streamrnn.wire import NOBODY, Name, Natural, WireError, parse
 ENDPOINT = "tcp://127.0.0.1:5561"
 LARGEST_CHUNK = 1 << 16  # samples of one data message
 LARGEST_MESSAGE = 1 << 20  # bytes of one part
+LARGEST_HEADER = 1 << 12  # bytes of the JSON part
 MOST_CHANNELS = 256
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+class _Header(msgspec.Struct, frozen=True, tag_field="kind"):
     """The first part of an ingest message; `kind` tells which."""
 
 
-class Start(_Header, frozen=True, tag="start"):
-    """A client opens a stream of `rate` Hz; `dtype` is that of its payloads, little-endian, channels interleaved."""
+class Start(_Header, frozen=True, tag="start", forbid_unknown_fields=True):
+    """A client opens a stream of `rate` Hz; `dtype` is that of its payloads, little-endian, channels interleaved.
+
+    `run` is drawn by a client when it begins to count: of the same stream and run, sample n is the same sample. With a
+    run, the first credit tells where to go on; `first` is the first sample that the client can still send. "" is a
+    stream that begins at 0 and can never go on after an interruption.
+    """
 
     stream: Name
     rate: Annotated[int, Meta(ge=1, le=1_000_000)]
     channels: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] = 1
     dtype: str = "int16"
+    run: RunName = ""
+    first: Natural = 0
 
 
-class Data(_Header, frozen=True, tag="data"):
+class Data(_Header, frozen=True, tag="data", forbid_unknown_fields=True):
     """A client brings `n` samples, the first of which has the index `start` in the stream."""
 
     stream: Name
@@ -42,16 +51,22 @@ class Data(_Header, frozen=True, tag="data"):
 
 
 class End(_Header, frozen=True, tag="end"):
-    """A client closes a stream; the daemon says it back when all of it is taken."""
+    """A client closes a stream of `total` samples, left out or not; the daemon says it back when all is taken."""
 
     stream: Name
+    total: Natural | UnsetType = UNSET
 
 
 class Credit(_Header, frozen=True, tag="credit"):
-    """The daemon takes `n` samples more of a stream; 0 only asks whether the client is still there."""
+    """The daemon takes `n` samples more of a stream; 0 only asks whether the client is still there.
+
+    The first one that answers a start with a `run` carries `next`, the sample from which the daemon wants the stream:
+    0 if it does not know it, and where it stopped if it kept its memory.
+    """
 
     stream: Name
     n: Natural
+    next: Natural | UnsetType = UNSET
 
 
 class Error(_Header, frozen=True, tag="error"):
@@ -74,10 +89,12 @@ def encode_header(header: Request | Answer) -> bytes:
 def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
     """Header and payload of what a client sent.
 
-    Raises WireError with the code `parts`, `malformed`, `name`, `dtype` or `size`.
+    Raises WireError with the code `parts`, `too_large`, `malformed`, `name`, `dtype` or `size`.
     """
     if len(parts) not in (1, 2):
         raise WireError("parts", f"{len(parts)} parts; send [json header, payload]")
+    if len(parts[0]) > LARGEST_HEADER:
+        raise WireError("too_large", f"{len(parts[0])} bytes of header; it has {LARGEST_HEADER} at most")
     header: Request = parse(parts[0], Request)
     if header.stream == NOBODY:
         raise WireError("name", f"stream {NOBODY!r} stands for no stream; choose another name")
@@ -96,7 +113,8 @@ class _Named(msgspec.Struct, frozen=True):
 def stream_of(parts: Sequence[bytes]) -> str:
     """The stream that a message names which is otherwise against the rules; "" if none can be read."""
     try:
-        named: _Named = parse(parts[0] if parts else b"", _Named)
+        # A header beyond its size is not read at all, not even for this.
+        named: _Named = parse(parts[0][: LARGEST_HEADER + 1] if parts else b"", _Named)
     except WireError:
         return ""
     return named.stream

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from streamrnn.backends import ArrayState, Step
@@ -12,10 +14,13 @@ from streamrnn.decoders import Decoder, Found
 from streamrnn.events import BundleRef, Event, Heard, event_id, rounded
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
-from streamrnn.sessions import Listener, Reader, Reading, Session, Told
+from streamrnn.sessions import Listener, Session
+from streamrnn.snapshot import ListenerMemory, Remark, same_make
+from streamrnn.stretch import Reader, Reading, Stretch, Told
 from streamrnn.table import Table
 
 _ROWS_AT_FIRST = 4
+COLD = "cold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,11 @@ class Serving:
     step: Step
     initial: ArrayState
     decoder: Decoder
+
+    @property
+    def made(self) -> bytes:
+        """The settings of its decoder: of two that differ, one cannot go on where the other was."""
+        return msgspec.json.encode(self.recognizer.config.decoder)
 
 
 def ending(serving: Serving) -> int:
@@ -44,14 +54,20 @@ def is_real(found: Found, hop: int, samples: int) -> bool:
 def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]) -> tuple[int, Heard]:
     """What was found in the samples of a stretch `(start, end)` of `rate` Hz: at which it was decided, and what."""
     first, last = stretch
+    return placed(
+        found,
+        recognizer,
+        rate,
+        lambda frame: min(first + to_source(frame * recognizer.hop, rate, recognizer.rate), last),
+    )
 
-    def source(frame: int) -> int:
-        return min(first + to_source(int(frame) * recognizer.hop, rate, recognizer.rate), last)
 
-    end = source(found.end)
-    start = min(source(found.start), end - 1)
+def placed(found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]) -> tuple[int, Heard]:
+    """The same where `source` tells at which source sample a frame begins."""
+    end = source(int(found.end))
+    start = min(source(int(found.start)), end - 1)
     label = recognizer.columns[found.column]
-    return source(found.frame + 1), Heard(label, start, end, rate, rounded(found.score))
+    return source(int(found.frame) + 1), Heard(label, start, end, rate, rounded(found.score))
 
 
 class Pool:
@@ -78,6 +94,41 @@ class Pool:
             row, self._rows = self._rows, self._rows + 1
         self._fresh(row)
         return Listener(session, reader, self.serving.recognizer.hop, row)
+
+    def remembered(self, listener: Listener) -> ListenerMemory:
+        """All that is remembered of a stream that is settled."""
+        reading = listener.todo[0] if listener.todo else Reading(Stretch(0, 1, 1, ()))
+        assert isinstance(reading, Reading)  # a settled stream has told all gaps
+        begun = bool(listener.todo)
+        return ListenerMemory(
+            bundle=self.serving.name,
+            sha=self.serving.sha,
+            decoder=self.serving.made,
+            origin=reading.origin,
+            place=reading.stretch.tape(listener.reader).place(listener.reader.bundle) if begun else 0,
+            frames=reading.frames,
+            restored=reading.restored,
+            remarks=tuple(Remark(frames, told.epoch, told.sample, told.lost) for frames, told in reading.remarks),
+            state=self._states.gather([listener.row]),
+            track=self._tracks.gather([listener.row]),
+        )
+
+    def refusal(self, memory: ListenerMemory) -> str:
+        """Why a memory is not one of this bundle; "" if it is."""
+        if (memory.sha, memory.decoder) != (self.serving.sha, self.serving.made):
+            return f"bundle {memory.bundle} is another, or its decoder has other settings"
+        track = self.serving.decoder.initial_track(1)
+        if not same_make(memory.state, self.serving.initial) or not same_make(memory.track, track):
+            return f"the state of bundle {memory.bundle} has other shapes"
+        return ""
+
+    def resume(self, listener: Listener, memory: ListenerMemory) -> ListenerMemory:
+        """Give a listener that has heard nothing the memory of another; it, with the frames that are `restored`."""
+        self._states.scatter([listener.row], memory.state)
+        self._tracks.scatter([listener.row], memory.track)
+        warm_up = self.serving.recognizer.warm_up
+        restored = memory.frames + warm_up if memory.frames >= warm_up else 0
+        return msgspec.structs.replace(memory, restored=restored)
 
     def notice(self, listener: Listener) -> None:
         """Put a listener that has something to do at the end of those that wait."""
@@ -123,7 +174,7 @@ class Pool:
 
     def _hops(self, listener: Listener, reading: Reading) -> int:
         """Whole hops that are there to be read; of a closed stretch, with the zeros behind it."""
-        hop, samples = listener.hop, reading.stretch.tape(listener.reader).end
+        hop, samples = listener.hop, self._samples(listener, reading)
         whole = samples // hop
         if reading.stretch.closed and whole:
             # Less than one hop was never heard at all: zeros would only cost time.
@@ -144,7 +195,7 @@ class Pool:
         while listener.todo:
             first = listener.todo[0]
             if isinstance(first, Told):
-                events.append(self._lost(listener, first, 0))
+                events.append(self._lost(listener, first, COLD))
                 listener.todo.popleft()
                 continue
             events += self._remarks(listener, first)
@@ -170,24 +221,33 @@ class Pool:
         events: list[Event] = []
         while self._due(reading):
             frames, told = reading.remarks.popleft()
-            events.append(self._lost(listener, told, frames))
+            events.append(self._lost(listener, told, self._readiness(reading, frames)))
         return events
 
     def _fresh(self, row: int) -> None:
         self._states.reset(row)
         self._tracks.reset(row)
 
-    def _readiness(self, frames: int) -> str:
+    def _readiness(self, reading: Reading, frames: int) -> str:
         if frames < self.serving.recognizer.warm_up:
-            return "warming" if frames else "cold"
-        return "warm"
+            return "warming" if frames else COLD
+        return "restored" if frames <= reading.restored else "warm"
 
     def _real(self, listener: Listener, reading: Reading, found: Found) -> bool:
-        return is_real(found, listener.hop, reading.stretch.tape(listener.reader).end)
+        return is_real(found, listener.hop, self._samples(listener, reading))
+
+    @staticmethod
+    def _samples(listener: Listener, reading: Reading) -> int:
+        return reading.stretch.tape(listener.reader).end - reading.origin
 
     def _heard(self, listener: Listener, reading: Reading, found: Found) -> Event:
         session, stretch = listener.session, reading.stretch
-        sample, body = told(found, self.serving.recognizer, session.rate, (stretch.start, stretch.end))
+        sample, body = placed(
+            found,
+            self.serving.recognizer,
+            session.rate,
+            lambda frame: stretch.source(listener.reader, reading.origin + frame * listener.hop),
+        )
         return Event(
             kind=found.kind,
             stream=session.stream,
@@ -195,12 +255,12 @@ class Pool:
             epoch=stretch.epoch,
             sample=sample,
             rate=session.rate,
-            readiness=self._readiness(int(found.frame) + 1),
+            readiness=self._readiness(reading, int(found.frame) + 1),
             id=event_id(session.stream, self.serving.sha, stretch.epoch, body.label, body.start),
             body=body,
         )
 
-    def _lost(self, listener: Listener, told: Told, frames: int) -> Event:
+    def _lost(self, listener: Listener, told: Told, readiness: str) -> Event:
         session, lost = listener.session, told.lost
         return Event(
             kind="gap",
@@ -209,7 +269,7 @@ class Pool:
             epoch=told.epoch,
             sample=told.sample,
             rate=session.rate,
-            readiness=self._readiness(frames),
+            readiness=readiness,
             id=event_id(session.stream, self.serving.sha, told.epoch, lost.reason, lost.start),
             body=lost,
         )

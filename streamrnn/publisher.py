@@ -20,15 +20,22 @@ _NOBODY = BundleRef(NOBODY, "")
 _OVERLAP = "overlap"  # samples that came twice are told as a gap, and nothing is lost
 
 
+def new_run() -> str:
+    """A name that no run before has."""
+    return secrets.token_hex(4)
+
+
 class Publisher:
     """The one place that knows clocks and counts of messages; used by the engine's thread."""
 
-    def __init__(self, sinks: Sequence[Sink], bundles: Sequence[BundleRef]) -> None:
-        self.run = secrets.token_hex(4)
+    def __init__(self, sinks: Sequence[Sink], bundles: Sequence[BundleRef], run: str = "", control: str = "") -> None:
+        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere."""
+        self.run = run or new_run()
         self.streams: dict[str, int] = {}  # those open, with their rate in Hz
         self.kinds: Counter[str] = Counter()  # messages by kind, for the summary
         self._sinks = sinks
         self._bundles = tuple(bundles)
+        self._control = control
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
         self._lost: Counter[tuple[str, str]] = Counter()
@@ -77,7 +84,10 @@ class Publisher:
         now = time.monotonic()
         if self._asked and now >= self._hello_at:
             self._asked, self._hello_at = False, now + _HELLO_S
-            self._send("hello", Hello(version("streamrnn"), self._bundles, tuple(self.streams), dict(self._topics)))
+            self._send(
+                "hello",
+                Hello(version("streamrnn"), self._bundles, tuple(self.streams), dict(self._topics), self._control),
+            )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
             changed, self._changed = self._changed, {}

@@ -26,7 +26,13 @@ _ROOMS = {
         "streamrnn.sources.csv",
         "streamrnn.sources.stdin",
     ),
-    "sink": ("streamrnn.sinks.zeromq", "streamrnn.sinks.jsonl", "streamrnn.sinks.console"),
+    "sink": (
+        "streamrnn.sinks.zeromq",
+        "streamrnn.sinks.jsonl",
+        "streamrnn.sinks.console",
+        "streamrnn.sinks.command",
+        "streamrnn.sinks.mqtt",
+    ),
 }
 ROLES = tuple(_ROOMS)
 _BIDIRECTIONAL = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -12,21 +12,24 @@ import zmq
 
 from streamrnn import bundle, sinks, sources
 from streamrnn.bundle import Bundle
-from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving, serving
-from streamrnn.errors import ConfigError, StreamError, UserError, did_you_mean
+from streamrnn.errors import ConfigError, UserError, did_you_mean
 from streamrnn.events import BundleRef
-from streamrnn.intake import Closed, Entry, Inlet, Intake
-from streamrnn.publisher import Publisher
+from streamrnn.history import History
+from streamrnn.intake import Closed, Inlet, Intake
+from streamrnn.publisher import Publisher, new_run
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
+from streamrnn.statefile import StateFile
+from streamrnn.streams import Streams
+from streamrnn.watch import Watch
 from streamrnn.wire import NOBODY, Status
 
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
 # Of the 2 s in which a daemon is gone after it was asked: when what is on its way in, through and out must be done.
 _IN_S, _THROUGH_S, _OUT_S = 0.4, 1.0, 1.4
-_EPOCHS = 4096  # streams whose last epoch is remembered after their end
 
 
 @dataclasses.dataclass(slots=True)
@@ -52,27 +55,43 @@ class Service:
     def __init__(self, config: DaemonConfig, more_sinks: Sequence[Sink] = ()) -> None:
         self.config = config
         self.sinks: list[Sink] = list(more_sinks)
+        self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake()
+        self._watch = Watch(config.health)
+        self.control = Control(self._intake.bell)
+        self.history = History(config.history)
+        self.history.answer_on(self.control)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
-        self._epochs: OrderedDict[str, int] = OrderedDict()
-        self._ending: list[tuple[Inlet, str, int, Status]] = []
+        self._state = StateFile(config.state)
+        self._saved_at = 0.0
+        self._told = ""  # what was wrong with the state file and has been published
         self._stopping = ""
         self._stopped_at = 0.0
 
     def startup(self) -> None:
         """Prove the bundles, bind, open the sources. Raises UserError, and leaves nothing open then."""
         try:
+            self._watch.open()
             servings = self._open_all()
         except UserError:
             self._close_sources(self._intake.inlets)
+            self.control.close()
+            self._state.close()
             self._intake.bell.close()
-            for sink in self.sinks:
+            self._watch.close()
+            for sink in (*self.sinks, self.history):
                 sink.close(0.0)
             raise
-        self._publisher = Publisher(self.sinks, [BundleRef(each.name, each.sha) for each in servings])
+        self.control.start()
+        # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
+        refs = [BundleRef(each.name, each.sha) for each in servings]
+        self._publisher = Publisher(
+            (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
+        )
+        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept)
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
             for each_socket in sink.sockets:
@@ -87,8 +106,15 @@ class Service:
                 yield f"bundle {each.path}: {promise}"
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
-        for sink in self.sinks:
+        for sink in self.sinks[self._added :]:
             yield f"results to {sink.place}"
+        if self._watch.place:
+            yield f"health at {self._watch.place}"
+        if self.history.place:
+            yield self.history.describe()
+        if self._state.place:
+            yield self._state.trouble or f"state in {self._state.place}, {counted(len(self._kept.streams), 'stream')}"
+        yield f"calls to {self.control.place}" if self.control.place else "no control"
 
     def stop(self, reason: str) -> None:
         """Let the main loop come to its end; from any thread or signal handler."""
@@ -97,17 +123,23 @@ class Service:
 
     def main_loop(self) -> None:
         """Take samples, step, publish; until it is stopped, or until all sources have finished if that is asked for."""
+        self._watch.serve(self._intake.inlets, self.sinks)
         self._await_subscribers()
         self._running = len(self._intake.inlets)
         self._intake.start()
         while not self._stopping:
-            self._poller.poll(_milliseconds(self._publisher.attend()))
+            self._poller.poll(_milliseconds(min(self._publisher.attend(), self._watch.vitals.due_s)))
+            self._watch.woke()
             self._turn()
+            self._save()
+            for trouble in self._watch.turned(self._engine, self._streams):
+                self._publisher.status(NOBODY, Status("failed", trouble))
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
 
     def shutdown(self) -> Summary:
         """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop."""
+        self._watch.stop(self._stopping)
         self._intake.stop()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
@@ -115,24 +147,32 @@ class Service:
             self._turn()
         for inlet in self._intake.inlets:
             for stream in list(inlet.streams):
-                self._end(inlet, stream, Status("ended", ""))
+                self._streams.stop(inlet, stream)
         self._step()
         if self._engine.pending:
             self.summary.troubles.append("stopped before all samples were heard")
+        kept, fresh = self._streams.snapshots()
+        self.summary.troubles += self._state.finish(kept, fresh, self._left(_OUT_S))
+        self.summary.streams = self._streams.opened
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # What can be closed is closed first: an ingest client hears of the end. A source that is stuck goes with us.
         self._close_sources([inlet for inlet in self._intake.inlets if inlet.closed])
+        self.control.close()
         self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
         self._intake.bell.close()
+        self._watch.close()
         return self.summary
 
     def _open_all(self) -> list[Serving]:
         limits = self.config.engine
         self._bundles = _bundles(self.config)
-        servings = [_serve(each) for each in self._bundles]
+        servings = [self._watch.measured(_serve(each)) for each in self._bundles]
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
+        self.history.open(new_run())
+        self._kept = self._state.open()
+        self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
         return servings
@@ -144,12 +184,18 @@ class Service:
                 self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
+            self._watch.turned(self._engine, self._streams)
             self._intake.bell.silence()
+            self.control.work()
 
     def _turn(self) -> None:
         """What the sources have brought goes in, and everything that follows from it comes out."""
         for inlet, entry in self._intake.take():
-            self._enter(inlet, entry)
+            if isinstance(entry, Closed):
+                self._close(inlet, entry.error)
+            else:
+                self._streams.hear(inlet, entry)
+        self.control.work()
         self._step()
 
     def _step(self) -> None:
@@ -159,63 +205,18 @@ class Service:
             self._publisher.attend()
         if self._engine.pending:
             return
-        ending, self._ending = self._ending, []
-        for inlet, stream, sample, status in ending:
-            self._publisher.closed(stream, sample, status)
-            inlet.source.taken(Ended(stream))
+        self._streams.settle()
 
-    def _enter(self, inlet: Inlet, entry: Entry) -> None:
-        if isinstance(entry, Closed):
-            self._close(inlet, entry.error)
+    def _save(self) -> None:
+        """Once in a while: what is remembered of the streams goes to the disk, written by another thread."""
+        if time.monotonic() < self._saved_at + self._state.every_s or not self._state.idle:
             return
-        if entry.stream not in inlet.streams and not isinstance(entry, Opened):
-            if isinstance(entry, Ended):  # of a stream that was refused
-                inlet.source.taken(entry)
-            return
-        try:
-            self._hear(inlet, entry)
-        except StreamError as error:
-            if entry.stream in inlet.streams:
-                self._end(inlet, entry.stream, Status("failed", str(error)))
-            else:
-                self._publisher.status(entry.stream, Status("refused", str(error)))
-            inlet.source.refused(entry.stream, error)
-
-    def _hear(self, inlet: Inlet, item: Item) -> None:
-        """Raises StreamError if the engine does not take it."""
-        stream = item.stream
-        if isinstance(item, Opened):
-            self._open(inlet, item)
-        elif isinstance(item, Chunk):
-            self._engine.push(stream, item.start, item.samples)
-        elif isinstance(item, Gap):
-            self._engine.lose(stream, item.end, item.reason)
-        else:
-            # Its end is told when its last events are out.
-            self._end(inlet, stream, Status("ended", item.reason))
-            return
-        inlet.source.taken(item)
-
-    def _open(self, inlet: Inlet, item: Opened) -> None:
-        if len(self._engine.streams) >= self.config.engine.max_streams:
-            raise StreamError(f"{item.stream}: {self.config.engine.max_streams} streams are open; raise max_streams")
-        bundles = inlet.config.bundles or None
-        # A name that comes again goes on counting epochs, so that no two events of it share an id.
-        epoch = self._epochs.get(item.stream, -1) + 1
-        self._engine.open(item.stream, item.rate, item.channels, bundles, epoch=epoch)
-        inlet.streams.add(item.stream)
-        self.summary.streams += 1
-        self._publisher.opened(item.stream, item.rate, item.channels)
-
-    def _end(self, inlet: Inlet, stream: str, status: Status) -> None:
-        counts = self._engine.counts(stream)
-        self._engine.finish(stream)
-        inlet.streams.discard(stream)
-        self._ending.append((inlet, stream, counts.expected, status))
-        self._epochs[stream] = counts.epoch
-        self._epochs.move_to_end(stream)
-        if len(self._epochs) > _EPOCHS:
-            self._epochs.popitem(last=False)
+        self._saved_at = time.monotonic()
+        if self._state.trouble != self._told:
+            self._told = self._state.trouble
+            self._publisher.status(NOBODY, Status("failed", self._told) if self._told else Status("mended", "state"))
+        kept, fresh = self._streams.snapshots()
+        self._state.save(kept, fresh)
 
     def _close(self, inlet: Inlet, error: str) -> None:
         self._running -= 1
@@ -225,7 +226,7 @@ class Service:
             if not inlet.streams:
                 self._publisher.status(NOBODY, Status("failed", error))
         for stream in list(inlet.streams):
-            self._end(inlet, stream, Status("failed" if error else "ended", error))
+            self._streams.end(inlet, stream, Status("failed" if error else "ended", error))
 
     def _left(self, seconds: float) -> float:
         return max(0.0, self._stopped_at + seconds - time.monotonic())

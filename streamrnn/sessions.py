@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn import snapshot
 from streamrnn.chunk import Samples
 from streamrnn.errors import StreamError
 from streamrnn.events import Lost
-from streamrnn.resampling import Resampler, open_resampler
-from streamrnn.tape import Tape
+from streamrnn.snapshot import ListenerMemory, Snapshot
+from streamrnn.stretch import Reader, Reading, Stretch, Told
 
 # Energies are squares: beyond this float32 overflows in the features and a hidden state may become NaN for ever.
 LARGEST = 1e15
@@ -27,71 +28,6 @@ OVERLAP = "overlap"
 MISSING = "missing"
 # A run of lost samples is told when it is over, or in pieces of as long as this.
 _TOLD_AFTER_S = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A bundle as a stretch sees it: what it takes."""
-
-    bundle: str
-    rate: int
-    channels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A gap that is to be told when all before it has been."""
-
-    epoch: int
-    sample: int
-    lost: Lost
-
-
-class Stretch:
-    """One unbroken run of a stream's samples, resampled once for each rate that is listened to."""
-
-    def __init__(self, epoch: int, rate: int, channels: int, readers: Sequence[Reader]) -> None:
-        self.epoch = epoch
-        self.start = 0  # source sample with which it begins
-        self.end = 0  # source sample just past its last
-        self.closed = False
-        self._tapes: dict[tuple[int, int], tuple[Resampler, Tape]] = {}
-        for reader in readers:
-            key = (reader.rate, reader.channels)
-            names = [other.bundle for other in readers if (other.rate, other.channels) == key]
-            if key not in self._tapes:
-                resampler = open_resampler(rate, reader.rate, reader.channels)
-                self._tapes[key] = (resampler, Tape(reader.channels, names))
-
-    @property
-    def begun(self) -> bool:
-        """Whether it has any samples."""
-        return self.end > self.start
-
-    def tape(self, reader: Reader) -> Tape:
-        """The samples as this reader takes them."""
-        return self._tapes[reader.rate, reader.channels][1]
-
-    def add(self, samples: Samples) -> None:
-        """The samples that come next, `(time, channels)` of the source."""
-        self.end += len(samples)
-        for (_, channels), (resampler, tape) in self._tapes.items():
-            tape.append(resampler.push(mixed(samples, channels)))
-
-    def close(self) -> None:
-        """No more will come: what the resamplers hold goes on the tapes."""
-        self.closed = True
-        for resampler, tape in self._tapes.values():
-            tape.append(resampler.finish())
-
-
-@dataclass(slots=True)
-class Reading:
-    """How far a listener is in a stretch, and what it has to tell on the way: `(whole frames before it, gap)`."""
-
-    stretch: Stretch
-    frames: int = 0
-    remarks: deque[tuple[int, Told]] = field(default_factory=deque)
 
 
 @dataclass(slots=True, eq=False)
@@ -121,14 +57,16 @@ class Counts:
 class Session:
     """A stream from open to finish: each sample is checked here, once, and goes to all that listen."""
 
-    def __init__(self, stream: str, rate: int, channels: int, readers: Sequence[Reader], epoch: int) -> None:
-        """Raises StreamError if the stream cannot be resampled for a reader."""
+    def __init__(
+        self, stream: str, rate: int, channels: int, readers: Sequence[Reader], *, epoch: int, start: int
+    ) -> None:
+        """Its first sample will be number `start`. Raises StreamError if it cannot be resampled for a reader."""
         self.stream, self.rate, self.channels = stream, rate, channels
         self.listeners: list[Listener] = []
         self.ended = False
         self._readers = tuple(readers)
         self._current = Stretch(epoch, rate, channels, self._readers)
-        self._expected = 0
+        self._expected = start
         self._heard, self._lost, self._duplicates = 0, 0, 0
         self._untold: list[Lost] = []
         self._in_gap = False
@@ -169,6 +107,51 @@ class Session:
         if end > self._expected:
             self._miss(Lost(self._expected, end, self.rate, reason))
 
+    def forget(self, reason: str) -> None:
+        """Memory ends here: a gap of no samples, told when the stream goes on, and a new epoch."""
+        self._miss(Lost(self._expected, self._expected, self.rate, reason))
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that came has been heard and told, as far as it can be."""
+        ahead = 1 if self._current.begun else 0
+        return all(not each.queued and len(each.todo) == ahead for each in self.listeners)
+
+    def remembered(self) -> Snapshot:
+        """All but the listeners."""
+        begun = self._current.begun
+        return Snapshot(
+            schema=snapshot.SCHEMA,
+            stream=self.stream,
+            rate=self.rate,
+            channels=self.channels,
+            epoch=self._current.epoch,
+            start=self._current.start if begun else self._expected,
+            expected=self._expected,
+            heard=self._heard,
+            lost=self._lost,
+            duplicates=self._duplicates,
+            untold=tuple(self._untold),
+            in_gap=self._in_gap,
+            overlapping=self._overlapping,
+            inputs=self._current.remembered() if begun else (),
+            listeners=(),
+        )
+
+    def resume(self, memory: Snapshot, readings: Mapping[Reader, ListenerMemory]) -> None:
+        """Go on where another session of this stream was, if this one has heard nothing and each reader is known."""
+        self._heard, self._lost, self._duplicates = memory.heard, memory.lost, memory.duplicates
+        self._untold = list(memory.untold)
+        self._in_gap, self._overlapping = memory.in_gap, memory.overlapping
+        if memory.start == memory.expected:
+            return
+        places = {reader: reading.place for reader, reading in readings.items()}
+        self._current.resume(memory.start, memory.expected, memory.inputs, places)
+        for listener in self.listeners:
+            each = readings[listener.reader]
+            remarks = deque((remark.frames, Told(remark.epoch, remark.sample, remark.lost)) for remark in each.remarks)
+            listener.todo.append(Reading(self._current, each.frames, each.origin, each.restored, remarks))
+
     def finish(self) -> None:
         """No more samples will come."""
         self.ended = True
@@ -194,7 +177,7 @@ class Session:
     def _hear(self, samples: Samples) -> None:
         if not self._current.begun:
             self._tell()
-            self._current.start = self._current.end = self._expected
+            self._current.begin(self._expected)
             for listener in self.listeners:
                 listener.todo.append(Reading(self._current))
         self._in_gap = False
@@ -243,17 +226,9 @@ class Session:
         told = Told(self._current.epoch, self._expected, Lost(start, end, self.rate, OVERLAP))
         for listener in self.listeners:
             if self._current.begun:
-                frames = self._current.tape(listener.reader).end // listener.hop
                 reading = listener.todo[-1]
                 assert isinstance(reading, Reading)  # a begun stretch is the last thing in every queue
+                frames = (self._current.tape(listener.reader).end - reading.origin) // listener.hop
                 reading.remarks.append((frames, told))
             else:
                 listener.todo.append(told)
-
-
-def mixed(samples: Samples, channels: int) -> Samples:
-    """(time, any) -> (time, channels): one channel is the mean of all."""
-    if samples.shape[1] == channels:
-        return samples
-    mean: Samples = samples.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-    return mean

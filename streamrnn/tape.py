@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -38,6 +38,27 @@ class Tape:
         at = self._head + place - self._first
         out[:count] = self._block[at : at + count]
         self._places[reader] = place + len(out)
+        self._forget(min(self.end, *self._places.values()))
+
+    def skip(self, reader: str, samples: int) -> None:
+        """Let the reader go on without reading."""
+        self._places[reader] += samples
+        self._forget(min(self.end, *self._places.values()))
+
+    def place(self, reader: str) -> int:
+        """The sample of the run that the reader reads next; beyond `end` where it was given zeros."""
+        return self._places[reader]
+
+    def waiting(self) -> Samples:
+        """A copy of what not every reader has read, `(time, channels)`: the last samples of the run."""
+        kept: Samples = self._block[self._head : self._head + self.end - self._first].copy()
+        return kept
+
+    def resume(self, end: int, waiting: Samples, places: Mapping[str, int]) -> None:
+        """Go on where another tape of this run was: its `end`, what waited on it, and the place of each reader."""
+        self.end = self._first = end - len(waiting)
+        self.append(waiting)
+        self._places = dict(places)
         self._forget(min(self.end, *self._places.values()))
 
     def _forget(self, first: int) -> None:

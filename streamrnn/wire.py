@@ -54,12 +54,16 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts."""
+    """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts.
+
+    `control` is where calls are taken, such as `replay`; "" if nowhere.
+    """
 
     version: str
     bundles: tuple[BundleRef, ...]
     streams: tuple[str, ...]
     topics: dict[str, int]
+    control: str = ""
 
 
 class Bye(msgspec.Struct, frozen=True):
@@ -150,20 +154,25 @@ def decode(parts: Sequence[bytes]) -> Message:
     """
     if len(parts) < 2:
         raise WireError("parts", f"{len(parts)} parts; a message is [topic, json, raw...]")
-    version = parse(parts[1], _Version).v
+    message = read(parts[1])
+    if parts[0] != message.topic.encode():
+        raise WireError("topic", f"{parts[0]!r} carries a message of {message.topic}")
+    return message
+
+
+def read(data: bytes) -> Message:
+    """The message that a JSON text is. Raises WireError with the code `malformed`, `version`, `kind` or `name`."""
+    version = parse(data, _Version).v
     if version != SCHEMA:
         raise WireError("version", f"v is {version}, this reads {SCHEMA}; use the same version on both sides")
-    received = parse(parts[1], _Received)
+    received = parse(data, _Received)
     if received.kind not in KINDS:
         raise WireError("kind", f"{received.kind!r} is none of {', '.join(KINDS)}")
     if not _NAME.fullmatch(received.bundle.name):
         raise WireError("name", f"bundle {received.bundle.name!r} is no name")
     body: Any = parse(bytes(received.body), _BODIES.get(received.kind, dict[str, Any]))
     fields = {name: getattr(received, name) for name in _Envelope.__struct_fields__}
-    message = Message(**fields, body=body)
-    if parts[0] != message.topic.encode():
-        raise WireError("topic", f"{parts[0]!r} carries a message of {message.topic}")
-    return message
+    return Message(**fields, body=body)
 
 
 def parse(data: bytes, kind: Any) -> Any:

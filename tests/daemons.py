@@ -16,6 +16,7 @@ import yaml
 ANY_PORT = "tcp://127.0.0.1:*"
 INGEST = {"kind": "zeromq", "endpoint": ANY_PORT}
 RESULTS = {"kind": "zeromq", "endpoint": ANY_PORT}
+CONTROL = {"endpoint": ANY_PORT}
 
 
 def command(*words: object) -> list[str]:
@@ -23,7 +24,13 @@ def command(*words: object) -> list[str]:
 
 
 def write_config(path: Path, bundle: Path, sources: Sequence[Any], sinks: Sequence[Any], **more: Any) -> Path:
-    document = {"bundles": [{"path": str(bundle)}], "sources": list(sources), "sinks": list(sinks), **more}
+    document = {
+        "bundles": [{"path": str(bundle)}],
+        "sources": list(sources),
+        "sinks": list(sinks),
+        "control": CONTROL,
+        **more,
+    }
     path.write_text(yaml.safe_dump(document))
     return path
 
@@ -41,6 +48,7 @@ class Daemon:
                 break
         self.ingest = self._endpoint("samples from")
         self.results = self._endpoint("results to")
+        self.control = self._endpoint("calls to")
 
     def _endpoint(self, what: str) -> str:
         found = [line.split()[-1] for line in self.said if what in line and "tcp://" in line]

@@ -17,17 +17,24 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk"),
+    ("errors", "chunk", "notify"),
     ("registry", "events", "tape", "cutting", "files"),
-    ("config", "wire", "stage", "examples"),
-    ("recognizer", "ingest", "operating"),
+    ("config", "wire", "stage", "examples", "vitals"),
+    ("recognizer", "ingest", "operating", "calls"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
+    ("snapshot",),
+    ("stretch",),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
-    ("pool", "backends.onnx", "backends.torch", "testing.torch"),
-    ("bundle",),
-    ("engine",),
+    ("pool", "logs", "backends.onnx", "backends.torch", "testing.torch"),
+    ("bundle", "metrics"),
+    ("engine", "health"),
     ("detector",),
+    ("control", "journal", "statefile"),
+    ("journaling",),
+    ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("streams",),
+    ("watch",),
     ("service", "training"),
     ("commands",),
     ("cli",),
@@ -35,7 +42,23 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "publisher", "intake", "stopping")
+DAEMON = (
+    "service",
+    "statefile",
+    "streams",
+    "control",
+    "history",
+    "journaling",
+    "publisher",
+    "intake",
+    "stopping",
+    "notify",
+    "vitals",
+    "health",
+    "metrics",
+    "watch",
+    "logs",
+)
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
@@ -63,6 +86,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
     "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
+    "paho": ("sinks.mqtt",),
+    "prometheus_client": ("health",),
     "sounddevice": ("sources.microphone",),
     "ttspico": ("speech.pico",),
     "threading": EDGES,
@@ -72,7 +97,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands"),
+    "subprocess": ("speech", "commands", "sinks.command"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-_DAEMON_KEYS = ("bundles", "sources", "sinks", "engine", "until")
+_DAEMON_KEYS = ("bundles", "sources", "sinks", "engine", "health", "log", "control", "state", "history", "until")
 _TRAINING_KEYS = ("recognizer", "material", "training", "validation")
 
 

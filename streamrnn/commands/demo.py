@@ -106,6 +106,7 @@ class _Kept(Sink):
 
 def _config(bundle: str, budget: float, files: list[Path], pace: Literal["realtime", "fastest"]) -> DaemonConfig:
     """A daemon that plays the files, publishes on a free port, and waits for its listener."""
+    from streamrnn.control import ControlConfig
     from streamrnn.daemon_config import BundleConfig, DaemonConfig
     from streamrnn.sinks.zeromq import ZeromqConfig
     from streamrnn.sources.wav import WavConfig
@@ -118,6 +119,7 @@ def _config(bundle: str, budget: float, files: list[Path], pace: Literal["realti
         ),
         sinks=(ZeromqConfig(endpoint="tcp://127.0.0.1:*", wait_for=1),),
         until="finished",
+        control=ControlConfig(endpoint="off"),
     )
 
 

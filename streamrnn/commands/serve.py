@@ -8,8 +8,9 @@ Example:
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+_FLUSH_S = 0.2  # for the last lines of the log
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,24 +23,26 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped; 2 if a source failed on the way."""
     from streamrnn import config
     from streamrnn.daemon_config import DaemonConfig
+    from streamrnn.logs import Log, LogSink, StandardError, stacks_on_request
     from streamrnn.service import Service
     from streamrnn.stopping import heed_signals
 
-    service = Service(config.load(arguments.config, DaemonConfig, arguments.set))
+    wanted = config.load(arguments.config, DaemonConfig, arguments.set)
+    stacks_on_request()
+    error = StandardError()  # standard output belongs to the sinks
+    log = Log(error.write, wanted.log.format, wanted.log.level)
+    service = Service(wanted, [LogSink(log)])
     with heed_signals(service.stop):
         with config.naming(arguments.config):
             service.startup()
         for line in service.describe():
-            _say(line)
-        _say("ready; stop with Ctrl-C")
+            log.say("info", "place", line)
+        log.say("info", "ready", "ready; stop with Ctrl-C")
         service.main_loop()
         summary = service.shutdown()
     for trouble in summary.troubles:
-        _say(trouble)
-    _say(str(summary))
+        log.say("error", "trouble", trouble)
+    log.say("info", "stopped", str(summary))
+    log.finish()
+    error.close(_FLUSH_S)
     return 2 if summary.troubles and service.config.until == "finished" else 0
-
-
-def _say(line: str) -> None:
-    # Standard output belongs to the sinks.
-    print(f"streamrnn serve: {line}", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from streamrnn.evaluation.playable import Playable
 from streamrnn.events import Event
 from streamrnn.pool import ending
 from streamrnn.resampling import open_resampler
-from streamrnn.sessions import mixed
+from streamrnn.stretch import mixed
 
 # Enough for a full batch; more would only keep more recordings open.
 _STREAMS_AT_ONCE = 64

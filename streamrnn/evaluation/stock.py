@@ -14,7 +14,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.recognizer import BACKGROUND, RecognizerConfig, label_of
 from streamrnn.resampling import open_resampler
-from streamrnn.sessions import mixed
+from streamrnn.stretch import mixed
 
 # How recordings are named that are neither words nor negatives.
 NOISE, ROOM = "_noise", "_impulse_response"

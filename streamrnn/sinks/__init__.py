@@ -34,6 +34,21 @@ class Sink(ABC):
         return False
 
     @property
+    def lost(self) -> int:
+        """How many messages could not be delivered so far."""
+        return 0
+
+    @property
+    def loss(self) -> str:
+        """Why the last of them could not, for people."""
+        return ""
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen; -1 if the sink cannot tell."""
+        return -1
+
+    @property
     def awaited(self) -> int:
         """How many subscribers are still to come before the first sample is played."""
         return 0

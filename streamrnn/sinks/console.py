@@ -31,6 +31,16 @@ class ConsoleSink(Sink):
         if line:
             self._writer.write(line.encode() + b"\n")
 
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written."""
+        return self._writer.lost
+
+    @property
+    def loss(self) -> str:
+        """Why."""
+        return self._writer.reason
+
     def close(self, seconds: float) -> str:
         """Print what waits."""
         return self._writer.close(seconds)

@@ -43,6 +43,16 @@ class JsonlSink(Sink):
         if message.kind not in _PULSE:
             self._writer.write(parts[1] + b"\n")
 
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written."""
+        return self._writer.lost
+
+    @property
+    def loss(self) -> str:
+        """Why."""
+        return self._writer.reason
+
     def close(self, seconds: float) -> str:
         """Write what waits."""
         return self._writer.close(seconds)

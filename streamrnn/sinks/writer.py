@@ -14,8 +14,8 @@ class Writer:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._lost = 0
-        self._reason = ""
+        self.lost = 0  # lines, so far
+        self.reason = ""  # why the last of them
         self._waiting: queue.Queue[bytes] = queue.Queue(_ROOM)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -37,7 +37,7 @@ class Writer:
         left = self._waiting.qsize()
         if self._thread.is_alive():
             self._lose("nobody reads them", max(1, left))
-        return f"{self._lost} lines lost: {self._reason}" if self._lost else ""
+        return f"{self.lost} lines lost: {self.reason}" if self.lost else ""
 
     def _run(self) -> None:
         torn = b""
@@ -54,5 +54,5 @@ class Writer:
                 self._lose(error.strerror or str(error))
 
     def _lose(self, reason: str, lines: int = 1) -> None:
-        self._lost += lines
-        self._reason = reason
+        self.lost += lines
+        self.reason = reason

@@ -37,7 +37,7 @@ class ZeromqSink(Sink):
     def __init__(self, config: ZeromqConfig) -> None:
         """Raises DeviceError if the endpoint is taken or malformed."""
         self._config = config
-        self._subscribers = 0
+        self._subscribers = self._leavers = 0
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
         for option, value in (
@@ -45,7 +45,7 @@ class ZeromqSink(Sink):
             # The high-water mark alone does not bound what lies in the buffers of a stalled subscriber.
             (zmq.SNDBUF, 1 << 18),
             (zmq.MAXMSGSIZE, _LONGEST_REQUEST),
-            (zmq.XPUB_VERBOSE, 1),  # tell of every subscription, not only of the first to a topic
+            (zmq.XPUB_VERBOSER, 1),  # tell of every subscription and its end, not only of the first to a topic
             (zmq.HEARTBEAT_IVL, 2000),
             (zmq.HEARTBEAT_TIMEOUT, 10_000),
         ):
@@ -81,8 +81,14 @@ class ZeromqSink(Sink):
             except zmq.Again:
                 break
             comers += request[:1] == b"\x01" and topic.startswith(request[1:])
+            self._leavers += request[:1] == b"\x00" and topic.startswith(request[1:])
         self._subscribers += comers
         return comers > 0
+
+    @property
+    def subscribers(self) -> int:
+        """How many are there who asked to be greeted, as ours do."""
+        return self._subscribers - self._leavers
 
     def close(self, seconds: float) -> str:
         """Send what waits to those who read, for at most so many seconds."""

@@ -1,0 +1,184 @@
+"""The state file: what a daemon remembers of its streams, on disk, whole or not at all, whenever it is killed.
+
+A file `streams.state` is a line that names its schema, the sha256 of the rest, and the rest, MessagePack. It is written
+beside the old one, made durable and put in its place; a reader sees one or the other. One that is damaged, too large or
+of another schema is announced and put aside as `streams.state.bad`, and the daemon starts without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from streamrnn import snapshot
+from streamrnn.errors import DeviceError, plain
+from streamrnn.recognizer import Positive
+from streamrnn.snapshot import Snapshot
+
+if sys.platform != "win32":
+    import fcntl
+
+NAME = "streams.state"
+MAGIC = b"SRSTATE1\n"
+LARGEST = 256 << 20  # bytes
+_DIGEST = hashlib.sha256().digest_size
+
+
+class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Keep the state of streams in `directory` ("": nowhere), written every `every_s` seconds and at a stop."""
+
+    directory: str = ""
+    every_s: Positive = 5.0
+
+
+class KeptStream(msgspec.Struct, frozen=True):
+    """A stream that may go on: the run within which its samples are counted, and its snapshot, encoded."""
+
+    run: str
+    snapshot: bytes
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What is in the file: how many daemons have run on it, and the streams by name."""
+
+    runs: Annotated[int, Meta(ge=0, le=2**40)] = 0
+    streams: dict[str, KeptStream] = {}
+
+
+Fresh = dict[str, tuple[str, Snapshot]]
+"""By stream: its run and the snapshot of now."""
+
+
+class StateFile:
+    """Opened at start-up by one daemon; then written by a thread of its own, so that no disk holds up the engine."""
+
+    def __init__(self, config: StateConfig) -> None:
+        self.every_s = config.every_s
+        self.place = config.directory  # "" if nothing is kept
+        self.trouble = ""  # why the file could not be read or the last write failed, for people
+        self._directory = Path(config.directory)
+        self._lock = -1
+        self._writer = threading.Thread(target=lambda: None)
+
+    def open(self) -> Kept:
+        """What the daemon before has left, its run counted. Raises DeviceError if nothing can be kept there."""
+        if not self.place:
+            return Kept()
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            if sys.platform != "win32":
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._let_go()
+            raise DeviceError(f"state {self.place}: in use by another daemon; give each a directory") from None
+        except OSError as error:
+            raise DeviceError(f"state {self.place}: {error.strerror}; choose a directory it may write to") from None
+        kept = self._read()
+        # Counted before anything is served: epochs of this run are never those of one before, however it ended.
+        counted = Kept(kept.runs + 1, kept.streams)
+        try:
+            _write(self._directory, msgspec.msgpack.encode(counted))
+        except OSError as error:
+            self._let_go()
+            raise DeviceError(f"state {self.place}: {error.strerror}; choose a directory it may write to") from None
+        return counted
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is a file and its last write is done."""
+        return bool(self.place) and not self._writer.is_alive()
+
+    def save(self, kept: Kept, fresh: Fresh) -> None:
+        """While idle: write what was kept, and fresh snapshots in place of those of the same streams.
+
+        A write that fails leaves the file as it was and says so in `trouble`.
+        """
+        self._writer = threading.Thread(target=self._save, args=(kept, fresh), name="state", daemon=True)
+        self._writer.start()
+
+    def finish(self, kept: Kept, fresh: Fresh, seconds: float) -> list[str]:
+        """Write for the last time, within `seconds`, and let the directory go; what went wrong, for people."""
+        if not self.place:
+            return []
+        until = time.monotonic() + seconds
+        self._join(seconds)
+        if self.idle:
+            self.save(kept, fresh)
+            self._join(until - time.monotonic())
+        late = [] if self.idle else [f"state {self.place}: could not be written in time"]
+        self._let_go()
+        return late or ([self.trouble] if self.trouble else [])
+
+    def close(self) -> None:
+        """Let the directory go."""
+        self._let_go()
+
+    def _join(self, seconds: float) -> None:
+        if self._writer.ident is not None:
+            self._writer.join(max(0.0, seconds))
+
+    def _save(self, kept: Kept, fresh: Fresh) -> None:
+        streams = dict(kept.streams)
+        for stream, (run, taken) in fresh.items():
+            streams[stream] = KeptStream(run, snapshot.encode(taken))
+        data = msgspec.msgpack.encode(Kept(kept.runs, streams))
+        if len(data) > LARGEST:
+            self.trouble = f"state {self.place}: {len(data)} bytes are too many; serve fewer streams or bundles"
+            return
+        try:
+            _write(self._directory, data)
+            self.trouble = ""
+        except OSError as error:
+            self.trouble = f"state {self.place}: cannot be written: {error.strerror}; the file before is kept"
+
+    def _read(self) -> Kept:
+        path = self._directory / NAME
+        try:
+            if path.stat().st_size > LARGEST + len(MAGIC) + _DIGEST:
+                raise ValueError("too large")
+            data = path.read_bytes()
+            if not data.startswith(MAGIC):
+                raise ValueError("of another kind or schema")
+            digest, rest = data[len(MAGIC) : len(MAGIC) + _DIGEST], data[len(MAGIC) + _DIGEST :]
+            if hashlib.sha256(rest).digest() != digest:
+                raise ValueError("truncated or altered")
+            kept: Kept = msgspec.msgpack.decode(rest, type=Kept)
+        except FileNotFoundError:
+            return Kept()
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            self.trouble = f"state {path}: {plain(error)}; put aside, and every stream begins anew"
+            with contextlib.suppress(OSError):
+                path.replace(path.with_name(f"{NAME}.bad"))
+            return Kept()
+        return kept
+
+    def _let_go(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _write(directory: Path, data: bytes) -> None:
+    """Raises OSError; the file is then the one before."""
+    partial = directory / f"{NAME}.new"
+    with partial.open("wb") as file:
+        file.write(MAGIC + hashlib.sha256(data).digest() + data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(directory / NAME)
+    if sys.platform != "win32":
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)  # so that the new name outlives a power cut
+        finally:
+            os.close(handle)

@@ -1,0 +1,179 @@
+"""The streams of a daemon: opened or taken up again where they were, heard, ended or suspended, and told of."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from streamrnn import snapshot
+from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
+from streamrnn.engine import Engine
+from streamrnn.errors import StreamError
+from streamrnn.intake import Inlet
+from streamrnn.publisher import Publisher
+from streamrnn.snapshot import Snapshot
+from streamrnn.statefile import Fresh, Kept
+from streamrnn.wire import Status
+
+OTHER_MEMORY = "restart"  # the reason of the gap where a stream goes on without its memory
+_NAMES = 4096  # streams whose last epoch, or state, is remembered after their end
+_EPOCHS_A_RUN = 1 << 20
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open stream: who brings it, the run in which its samples are counted ("": it cannot be resumed), and what was
+    last kept of it."""
+
+    inlet: Inlet
+    run: str
+    last: tuple[Snapshot, ...] = ()
+
+
+class Streams:
+    """What the daemon knows of its streams beside the engine; used by the engine's thread."""
+
+    def __init__(self, engine: Engine, publisher: Publisher, max_streams: int, kept: Kept) -> None:
+        """`kept` is what the daemon before has left."""
+        self.opened = 0  # since the start
+        self.heard, self.duplicates = 0, 0  # samples of streams that are over
+        self._engine, self._publisher, self._max_streams = engine, publisher, max_streams
+        self._open: dict[str, _Open] = {}
+        self._runs = kept.runs
+        # Of streams that have not come again: the latest, as many as there may be.
+        self._kept = dict(list(kept.streams.items())[-max_streams:])
+        self._epochs: OrderedDict[str, int] = OrderedDict()
+        self._ending: list[tuple[Inlet, str, int, Status]] = []
+        self._suspended: list[str] = []
+
+    def hear(self, inlet: Inlet, item: Item) -> None:
+        """What a source has brought goes into the engine; a stream that is not taken is told of, and its source."""
+        if item.stream not in inlet.streams and not isinstance(item, Opened):
+            if isinstance(item, Ended):  # of a stream that was refused
+                inlet.source.taken(item)
+            return
+        try:
+            self._hear(inlet, item)
+        except StreamError as error:
+            if item.stream in inlet.streams:
+                self.end(inlet, item.stream, Status("failed", str(error)))
+            else:
+                self._publisher.status(item.stream, Status("refused", str(error)))
+            inlet.source.refused(item.stream, error)
+
+    def end(self, inlet: Inlet, stream: str, status: Status) -> None:
+        """A stream is over, as the status says; that is told when its last events are out."""
+        counts = self._engine.counts(stream)
+        self._engine.finish(stream)
+        inlet.streams.discard(stream)
+        del self._open[stream]
+        self.heard += counts.heard
+        self.duplicates += counts.duplicates
+        self._ending.append((inlet, stream, counts.expected, status))
+        _remember(self._epochs, stream, counts.epoch)
+
+    def stop(self, inlet: Inlet, stream: str) -> None:
+        """The daemon stops: a stream that may be taken up again is left as it is, another is over."""
+        if self._runs and self._open[stream].run:
+            inlet.streams.discard(stream)
+            self._suspended.append(stream)
+        else:
+            self.end(inlet, stream, Status("ended", ""))
+
+    def settle(self) -> None:
+        """Tell of the streams that are over; all their events are out."""
+        ending, self._ending = self._ending, []
+        for inlet, stream, sample, status in ending:
+            self._publisher.closed(stream, sample, status)
+            inlet.source.taken(Ended(stream))
+        suspended, self._suspended = self._suspended, []
+        for stream in suspended:
+            sample = self._engine.counts(stream).expected
+            self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
+
+    def reset(self, stream: str) -> None:
+        """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
+        self._engine.forget(stream, "reset")
+
+    def snapshots(self) -> tuple[Kept, Fresh]:
+        """What was kept before, and of every stream that may be taken up again a snapshot of now, if it is settled."""
+        fresh: Fresh = {}
+        for stream, each in self._open.items():
+            if not each.run:
+                continue
+            # In the midst of something what was kept of it before still holds.
+            with contextlib.suppress(StreamError):
+                each.last = (self._engine.snapshot(stream),)
+            for taken in each.last:
+                fresh[stream] = (each.run, taken)
+        return Kept(self._runs, dict(self._kept)), fresh
+
+    def _hear(self, inlet: Inlet, item: Item) -> None:
+        """Raises StreamError if the engine does not take it."""
+        stream = item.stream
+        if isinstance(item, Opened):
+            self._begin(inlet, item)
+        elif isinstance(item, Chunk):
+            self._engine.push(stream, item.start, item.samples)
+        elif isinstance(item, Gap):
+            self._engine.lose(stream, item.end, item.reason)
+        elif item.reason == STOPPED:
+            self.stop(inlet, stream)
+            return
+        else:
+            self.end(inlet, stream, Status("ended", item.reason))
+            return
+        inlet.source.taken(item)
+
+    def _begin(self, inlet: Inlet, item: Opened) -> None:
+        stream = item.stream
+        if len(self._engine.streams) >= self._max_streams:
+            raise StreamError(f"{stream}: {self._max_streams} streams are open; raise max_streams")
+        how, taken = self._resume(inlet, item)
+        if not taken:
+            # A name that comes again goes on counting epochs, so that no two events of it share an id; so does each
+            # run of the daemon, for it may have ended before it could say how far it was.
+            first = max(0, self._runs - 1) * _EPOCHS_A_RUN
+            epoch = max(self._epochs.get(stream, -1) + 1, first)
+            self._engine.open(stream, item.rate, item.channels, inlet.config.bundles or None, epoch=epoch)
+        self._open[stream] = _Open(inlet, item.run, taken)
+        inlet.streams.add(stream)
+        self.opened += 1
+        self._publisher.opened(stream, item.rate, item.channels)
+        for each in taken:
+            self._publisher.status(stream, Status("restored", how), each.expected)
+            if each.expected:
+                inlet.source.resumed(stream, each.expected)
+
+    def _resume(self, inlet: Inlet, item: Opened) -> tuple[str, tuple[Snapshot, ...]]:
+        """Take up a stream where it was: how, for people, and the snapshot; none if it is new."""
+        kept = self._kept.pop(item.stream, None)
+        if kept is None or not item.run or kept.run != item.run:
+            return "", ()
+        bundles = inlet.config.bundles or None
+        try:
+            there = snapshot.decode(kept.snapshot)
+        except StreamError:
+            return "", ()
+        if (there.stream, there.rate, there.channels) != (item.stream, item.rate, item.channels):
+            return "", ()
+        if item.first <= there.expected:
+            try:
+                self._engine.restore(there, bundles)
+            except StreamError as error:
+                refusal = str(error)
+            else:
+                return f"goes on with sample {there.expected}", (there,)
+        else:
+            refusal = f"its samples up to {item.first} cannot be had any more"
+        self._engine.open(item.stream, item.rate, item.channels, bundles, epoch=there.epoch, start=there.expected)
+        self._engine.forget(item.stream, OTHER_MEMORY)
+        return f"goes on with sample {there.expected}, without its memory: {refusal}", (there,)
+
+
+def _remember(epochs: OrderedDict[str, int], stream: str, epoch: int) -> None:
+    epochs[stream] = epoch
+    epochs.move_to_end(stream)
+    if len(epochs) > _NAMES:
+        epochs.popitem(last=False)
