@@ -127,6 +127,15 @@ class Engine:
                 if listener.reader.bundle == pool.key:
                     listener.until = min(listener.until, since.get(session.stream, session.counts.expected))
 
+    @property
+    def servings(self) -> tuple[Serving, ...]:
+        """The bundles that streams are attached to when they open."""
+        return tuple(pool.serving for pool in self._served.values())
+
+    def rate(self, stream: str) -> int:
+        """The sample rate of an open stream, in Hz. Raises StreamError if it is not open."""
+        return self._session(stream).rate
+
     def counts(self, stream: str) -> Counts:
         """What has come of an open stream so far. Raises StreamError if it is not open."""
         return self._session(stream).counts

@@ -33,7 +33,8 @@ LAYERS = (
     ("journaling",),
     ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
-    ("streams",),
+    ("streams", "reloading"),
+    ("overseeing",),
     ("service", "training"),
     ("commands",),
     ("cli",),
@@ -41,7 +42,19 @@ LAYERS = (
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "statefile", "streams", "control", "history", "journaling", "publisher", "intake", "stopping")
+DAEMON = (
+    "service",
+    "overseeing",
+    "reloading",
+    "statefile",
+    "streams",
+    "control",
+    "history",
+    "journaling",
+    "publisher",
+    "intake",
+    "stopping",
+)
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
