@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ LARGEST_MESSAGE = 1 << 20  # bytes of one part
 LARGEST_HEADER = 1 << 12  # bytes of the JSON part
 MOST_CHANNELS = 256
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 
 
 class _Header(msgspec.Struct, frozen=True, tag_field="kind"):
@@ -37,7 +38,7 @@ class Start(_Header, frozen=True, tag="start", forbid_unknown_fields=True):
     rate: Annotated[int, Meta(ge=1, le=1_000_000)]
     channels: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] = 1
     dtype: str = "int16"
-    run: Name | Literal[""] = ""
+    run: RunName = ""
     first: Natural = 0
 
 
@@ -50,7 +51,7 @@ class Data(_Header, frozen=True, tag="data", forbid_unknown_fields=True):
 
 
 class End(_Header, frozen=True, tag="end"):
-    """A client closes a stream of `total` samples, those left out included; the daemon says it back when all is taken."""
+    """A client closes a stream of `total` samples, left out or not; the daemon says it back when all is taken."""
 
     stream: Name
     total: Natural | UnsetType = UNSET
@@ -92,10 +93,8 @@ def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
     """
     if len(parts) not in (1, 2):
         raise WireError("parts", f"{len(parts)} parts; send [json header, payload]")
-    for part, most in zip(parts, (LARGEST_HEADER, LARGEST_MESSAGE), strict=False):
-        if len(part) > most:
-            raise WireError("too_large", f"{len(part)} bytes in one part; a header has {LARGEST_HEADER} at most, "
-                            f"a payload {LARGEST_MESSAGE}")
+    if len(parts[0]) > LARGEST_HEADER:
+        raise WireError("too_large", f"{len(parts[0])} bytes of header; it has {LARGEST_HEADER} at most")
     header: Request = parse(parts[0], Request)
     if header.stream == NOBODY:
         raise WireError("name", f"stream {NOBODY!r} stands for no stream; choose another name")

@@ -89,10 +89,11 @@ class Inlet:
             if isinstance(item, Opened):
                 self._limits[item.stream] = room(self.config.queue_ms, item.rate)
             if isinstance(item, Chunk):
-                if self.source.when_full == "drop" and not self._fits(item):
-                    before = self._dropped.get(item.stream)
-                    first = before.start if before else item.start
-                    self._dropped[item.stream] = Gap(item.stream, first, item.end, TOO_SLOW)
+                if self.config.when_full == "drop_oldest":
+                    while not self._fits(item) and self._evict(item.stream):
+                        pass
+                if self.config.when_full != "block" and not self._fits(item):
+                    self._dropped[item.stream] = _joined(self._dropped.get(item.stream), item)
                     return
                 self._room.wait_for(lambda: self._fits(item) or self.source.stopped.is_set())
                 self._waiting[item.stream] += len(item.samples)
@@ -101,6 +102,26 @@ class Inlet:
             if item.stream in self._dropped:
                 self._entries.append(self._dropped.pop(item.stream))
             self._append(item)
+
+    def _evict(self, stream: str) -> bool:
+        """The oldest chunk of a stream becomes a gap, one with the gap before it; whether there was one."""
+        before = -1
+        # The oldest is near the front: of the entries before it only other streams' have to be passed.
+        for i, entry in enumerate(self._entries):
+            if isinstance(entry, Closed) or entry.stream != stream:
+                continue
+            if not isinstance(entry, Chunk):
+                before = i
+                continue
+            gap = self._entries[before] if before >= 0 else None
+            if isinstance(gap, Gap) and gap.reason == TOO_SLOW:
+                self._entries[before] = _joined(gap, entry)
+                del self._entries[i]
+            else:
+                self._entries[i] = _joined(None, entry)
+            self._waiting[stream] -= len(entry.samples)
+            return True
+        return False
 
     def _fits(self, chunk: Chunk) -> bool:
         waiting = self._waiting[chunk.stream]
@@ -111,6 +132,13 @@ class Inlet:
     def _append(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._intake.ring()
+
+
+def _joined(gap: Gap | None, chunk: Chunk) -> Gap:
+    """A dropped chunk as a gap, together with that of those dropped just before it."""
+    # A chunk may lie before what was dropped last: one that came twice makes no gap smaller.
+    start, end = (min(gap.start, chunk.start), max(gap.end, chunk.end)) if gap else (chunk.start, chunk.end)
+    return Gap(chunk.stream, start, end, TOO_SLOW)
 
 
 class Intake:

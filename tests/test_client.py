@@ -193,7 +193,7 @@ def test_it_sends_no_more_than_it_has_credit_for_and_all_in_the_end() -> None:
 
 def test_without_credit_it_drops_and_the_next_start_tells_it() -> None:
     with taker(credit=100, then=(Credit("mic", 0), Credit("mic", 50))) as (taken, endpoint):
-        pusher = Pusher(endpoint, stream="mic", rate=8000, when_full="drop")
+        pusher = Pusher(endpoint, stream="mic", rate=8000, when_full="drop_newest", buffer_s=0)
         pusher.push(np.zeros(100))
         pusher.push(np.zeros(30))
         assert pusher.dropped == 30

@@ -316,7 +316,8 @@ def test_every_fault_of_a_client_has_its_code_and_touches_nobody(config: Path, t
     data = {"kind": "data", "stream": "bad", "start": 0, "n": 2}
     faults: list[tuple[list[bytes | dict[str, object]], str]] = [
         ([b""], "malformed"),
-        ([b"{" * 5000], "malformed"),
+        ([b"{" * 4000], "malformed"),
+        ([b"{" * 5000], "too_large"),
         ([b"\xff\xfe", b"x"], "malformed"),
         ([b"a", b"b", b"c"], "parts"),
         ([{"kind": "data", "stream": "nobody", "start": 0, "n": 1}, b"\0\0"], "unknown_stream"),

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -200,10 +199,6 @@ class Listed(Source):
         yield from self._items
 
 
-class Live(Listed):
-    when_full: ClassVar[WhenFull] = "drop"
-
-
 class Broken(Listed):
     def items(self) -> Iterator[Item]:
         yield from self._items
@@ -219,9 +214,9 @@ def chunks(sizes: list[int]) -> list[Item]:
     return [Opened("a", 8000, 1), *made, Ended("a")]
 
 
-def run(source: Source, take_after_s: float = 0.0) -> list[Entry]:
+def run(source: Source, take_after_s: float = 0.0, when_full: WhenFull = "block") -> list[Entry]:
     intake = Intake()
-    intake.add(source, SourceConfig(queue_ms=1.0))  # 8192 samples in fact
+    intake.add(source, SourceConfig(queue_ms=1.0, when_full=when_full))  # 8192 samples in fact
     intake.start()
     time.sleep(take_after_s)
     taken: list[Entry] = []
@@ -244,7 +239,7 @@ def test_a_file_waits_for_room_and_loses_nothing(sizes: list[int]) -> None:
 @settings(max_examples=20, deadline=None)
 @given(SIZES)
 def test_a_live_source_declares_what_found_no_room(sizes: list[int]) -> None:
-    entries = run(Live(chunks(sizes)), take_after_s=0.01)
+    entries = run(Listed(chunks(sizes)), take_after_s=0.01, when_full="drop_newest")
     items = [entry for entry in entries if not isinstance(entry, Closed)]
     assert check_source(lambda: items)[-1] == Ended("a")
     assert {item.reason for item in items if isinstance(item, Gap)} <= {TOO_SLOW}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 
@@ -39,6 +40,12 @@ class Connection:
                 return self._socket.recv_multipart()
             if time.monotonic() >= until:
                 return []
+
+    def _connect_again(self) -> None:
+        """Over a new connection: what was on its way over the old one, in both directions, is gone."""
+        with contextlib.suppress(zmq.ZMQError):  # it has gone by itself
+            self._socket.disconnect(self.endpoint)
+        self._socket.connect(self.endpoint)
 
     def _shut(self, linger_s: float) -> None:
         if not self._socket.closed:

@@ -1,29 +1,41 @@
-"""What brings the samples of one stream to a daemon, as many as it gives credit for."""
+"""What brings the samples of one stream to a daemon, as many as it gives credit for, and again after a restart."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import secrets
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
+import msgspec
 import zmq
+from msgspec import UNSET
 from numpy.typing import ArrayLike
 
 from streamrnn import ingest, wire
+from streamrnn.client.backlog import Backlog
 from streamrnn.client.connection import Connection
 from streamrnn.detector import as_samples
 from streamrnn.errors import DeviceError, StreamError
 from streamrnn.ingest import Credit, Data, End, Error, Start
 
 _NOTICE_S = 1.0  # after which a wait should be explained
+_ASK_S = 1.5  # how often a daemon that does not answer a start is asked again
+_SILENT_S = 4.0  # a daemon that is there says so each second
+_NO_DAEMON = "no daemon answers; start `streamrnn serve` with a source of kind zeromq there"
+# After these the stream is not open, and was not refused: it is started again.
+_GONE = ("unknown_stream", "closing")
 
 
 class Pusher(Connection):
     """Brings one stream to a daemon: `push` samples, then `end`; as a context manager it ends by itself.
 
-    The daemon gives credit for the samples that it has room for. Without credit `push` waits ("block") or leaves
-    samples out ("drop"), which the daemon declares as a gap.
+    The daemon gives credit for the samples that it has room for. Without credit `push` waits ("block"), or keeps what
+    waits for `buffer_s` and leaves out the newest or oldest beyond ("drop_newest", "drop_oldest"), which the daemon
+    declares as a gap. What was sent is kept for `buffer_s` as well: a daemon that was away is told the rest, from the
+    sample that it asks for.
     """
 
     def __init__(
@@ -34,28 +46,35 @@ class Pusher(Connection):
         rate: int,
         channels: int = 1,
         dtype: Literal["int16", "float32"] = "float32",
-        when_full: Literal["block", "drop"] = "block",
+        when_full: Literal["block", "drop_newest", "drop_oldest"] = "block",
+        buffer_s: float = 30.0,
         timeout: float = 5.0,
         waiting: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Start a stream; `timeout` in seconds is how long the daemon may take for any answer.
+        """Start a stream; `timeout` in seconds is how long the daemon may take for any answer, or be away.
 
-        `waiting` is told, in a line for people, when its first answer takes more than a second. Raises StreamError if
-        it refuses the stream or it cannot be described so, DeviceError if the daemon does not answer.
+        `waiting` is told, in a line for people, when its first answer takes more than a second, and when it has gone.
+        Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
-        start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype))
+        run = secrets.token_hex(8)
+        start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype, run))
+        if not 0 <= buffer_s < 86_400:
+            raise StreamError(f"{stream}: buffer_s is {buffer_s:g}; give 0 up to a day")
         super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT)
-        self.stream, self.dropped = stream, 0
-        self._start, self._when_full, self._timeout = start, when_full, timeout
-        self._next = self._credit = 0
-        self._ended = False
+        self.stream, self.dropped, self.restarts = stream, 0, 0
+        self._start, self._when_full, self._timeout, self._waiting = start, when_full, timeout, waiting
+        self._most = round(buffer_s * rate)
+        self._backlog = Backlog(channels, self._most)
+        self._at = self._credit = 0  # the sample that is sent next, and how many may be
+        self._open = self._ending = self._ended = False
+        self._heard = self._asked = self._gone = time.monotonic()
         self._largest = min(ingest.LARGEST_CHUNK, ingest.LARGEST_MESSAGE // (channels * ingest.DTYPES[dtype].itemsize))
         try:
-            self._send(start, b"")
+            self._send(start)
             if timeout > _NOTICE_S and not self._socket.poll(round(_NOTICE_S * 1000)):
                 waiting(f"{endpoint}: no daemon answers yet; waiting {timeout:g} s for one")
-            while not self._credit:
-                self._heed(timeout, "no daemon answers; start `streamrnn serve` with a source of kind zeromq there")
+            while not self._open and not self._ended:
+                self._wait(_NO_DAEMON)
         except BaseException:
             self._shut(0.0)
             raise
@@ -68,31 +87,38 @@ class Pusher(Connection):
         chunk = as_samples(samples)
         if chunk.shape[1] != self._start.channels:
             raise StreamError(f"{self.stream}: {chunk.shape[1]} channels; it was started with {self._start.channels}")
-        while len(chunk):
-            self._heed_all()
-            n = min(len(chunk), self._credit, self._largest)
-            if n:
-                payload = ingest.pack(chunk[:n], self._start.dtype)
-                self._send(Data(self.stream, self._next, n), payload)
-                self._credit -= n
-                self._next += n
-                chunk = chunk[n:]
-            elif self._when_full == "drop":
-                self.dropped += len(chunk)
-                self.skip(len(chunk))
-                return
+        for first in range(0, len(chunk), self._largest):
+            piece = chunk[first : first + self._largest]
+            self._attend()
+            room = max(0, self._most + self._credit - self._backlog.waiting(self._at))
+            if self._when_full == "drop_newest" and len(piece) > room:
+                self._backlog.append(piece[:room])
+                self._backlog.skip(len(piece) - room)
+                self.dropped += len(piece) - room
             else:
-                self._heed(self._timeout, "the daemon takes no samples; is it stopped?")
+                self._backlog.append(piece)
+            self._send_on()
+            excess = self._backlog.waiting(self._at) - self._most
+            if self._when_full == "drop_oldest" and excess > 0:
+                self._at = self._backlog.after(self._at, excess)
+                self._backlog.drop(self._at)
+                self.dropped += excess
+            if self._when_full == "block":
+                self._flush()
+            self._backlog.trim(self._at)
 
     def skip(self, samples: int) -> None:
         """Leave out samples that were lost: the daemon declares a gap."""
-        self._next += samples
+        self._backlog.skip(samples)
 
     def end(self) -> None:
         """End the stream and wait until its last results are published. Raises StreamError or DeviceError."""
-        self._send(End(self.stream), b"")
         while not self._ended:
-            self._heed(self._timeout, "the daemon does not confirm the end; is it stopped?")
+            self._flush()
+            if self._open and not self._ending:
+                self._send(End(self.stream, self._backlog.end))
+                self._ending = True
+            self._wait("the daemon does not confirm the end; is it stopped?")
         self.close()
 
     def close(self) -> None:
@@ -112,25 +138,86 @@ class Pusher(Connection):
             self.end()
         self.close()
 
-    def _send(self, header: ingest.Request, payload: bytes) -> None:
+    def _flush(self) -> None:
+        """Send all that waits, as credit comes."""
+        while not self._ended:
+            self._send_on()
+            if self._open and not self._backlog.waiting(self._at):
+                return
+            self._wait("the daemon takes no samples; is it stopped?")
+
+    def _send_on(self) -> None:
+        """What there is credit for."""
+        while self._open and self._credit and self._socket.poll(0, zmq.POLLOUT):
+            start, samples = self._backlog.read(self._at, min(self._credit, self._largest))
+            if not len(samples):
+                return
+            payload = ingest.pack(samples, self._start.dtype)
+            self._send(Data(self.stream, start, len(samples)), payload)
+            self._at = start + len(samples)
+            self._credit -= len(samples)
+
+    def _send(self, header: ingest.Request, payload: bytes = b"") -> None:
         parts = [ingest.encode_header(header), payload] if payload else [ingest.encode_header(header)]
-        if not self._socket.poll(math.ceil(self._timeout * 1000), zmq.POLLOUT):
-            raise DeviceError(f"{self.endpoint}: nothing goes out; is the daemon running?")
-        self._socket.send_multipart(parts)
+        # A queue that is full is one of a daemon that is gone: the silence will tell.
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
 
-    def _heed_all(self) -> None:
+    def _restart(self) -> None:
+        """Ask a daemon that came back, or will, from where it wants the stream."""
+        if self._open:
+            self._open, self._ending, self._credit = False, False, 0
+            self._gone = time.monotonic()
+            self.restarts += 1
+            self._waiting(f"{self.endpoint}: the daemon is away; waiting {self._timeout:g} s for it")
+        self._connect_again()
+        self._asked = time.monotonic()
+        self._send(msgspec.structs.replace(self._start, first=self._backlog.first))
+
+    def _attend(self) -> None:
+        """Heed what the daemon has said, and whether it is there. Raises StreamError or DeviceError."""
         while self._socket.poll(0):
-            self._heed(0.0, "")
+            self._heed(self._socket.recv_multipart())
+        self._look(_NO_DAEMON)
 
-    def _heed(self, seconds: float, complaint: str) -> None:
-        """Take one answer. Raises StreamError for an error, DeviceError with the complaint if none comes in time."""
-        parts = self._receive(seconds)
-        if not parts:
+    def _wait(self, complaint: str) -> None:
+        """Heed one answer. Raises StreamError for an error, DeviceError with the complaint if none comes in time."""
+        parts = self._receive(min(self._timeout, 0.2))
+        if parts:
+            self._heed(parts)
+        self._look(complaint)
+
+    def _look(self, complaint: str) -> None:
+        now = time.monotonic()
+        if now - (self._heard if self._open else self._gone) >= self._timeout:
             raise DeviceError(f"{self.endpoint}: {complaint}")
-        answer = ingest.decode_answer(parts)
+        silent_s = now - (self._heard if self._open else self._asked)
+        if silent_s >= (_SILENT_S if self._open else _ASK_S):
+            self._restart()
+
+    def _heed(self, parts: list[bytes]) -> None:
+        """One answer. Raises StreamError for an error."""
+        self._heard = time.monotonic()
+        try:
+            answer = ingest.decode_answer(parts)
+        except wire.WireError:
+            return  # of a kind that is to come
         if isinstance(answer, Credit):
-            self._credit += answer.n
-        elif isinstance(answer, Error):
-            raise StreamError(f"{self.stream}: {answer.text} ({answer.code})")
-        else:
+            self._take(answer)
+        elif isinstance(answer, End):
             self._ended = True
+        elif isinstance(answer, Error) and answer.code in _GONE:
+            if self._open:
+                self._restart()
+        else:
+            raise StreamError(f"{self.stream}: {answer.text} ({answer.code})")
+
+    def _take(self, credit: Credit) -> None:
+        if self._open:
+            self._credit += credit.n
+            return
+        # The first answer to a start; one that only asks whether we are there is none.
+        if credit.next is UNSET and not credit.n:
+            return
+        self._open, self._credit = True, credit.n
+        self._at = max(self._backlog.first, 0 if credit.next is UNSET else credit.next)

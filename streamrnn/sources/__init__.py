@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -15,15 +15,20 @@ from streamrnn.errors import UserError
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 
-WhenFull = Literal["block", "drop"]
+WhenFull = Literal["block", "drop_oldest", "drop_newest"]
 Rate = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class SourceConfig(PlugConfig, frozen=True):
-    """What every source has: the bundles that listen to it (none named: all), and how much may wait for the engine."""
+    """What every source has: the bundles that listen to it (none named: all), and how much may wait for the engine.
+
+    `when_full` says what happens to samples that find no room: they wait, as files can, or the oldest or newest are
+    dropped and declared, for the world does not wait.
+    """
 
     bundles: tuple[Name, ...] = ()
     queue_ms: Positive = 2000.0
+    when_full: WhenFull = "block"
 
 
 class PacedConfig(SourceConfig, frozen=True):
@@ -34,12 +39,7 @@ class PacedConfig(SourceConfig, frozen=True):
 
 
 class Source(ABC):
-    """Opened and checked when it is built, which raises UserError; then run by one thread, and told what became of it.
-
-    `when_full` says what happens to samples that the engine has no room for: files wait, the world does not.
-    """
-
-    when_full: ClassVar[WhenFull] = "block"
+    """Opened and checked when it is built, which raises UserError; then run by one thread, and told what came of it."""
 
     def __init__(self, place: str) -> None:
         self.place = place  # where the samples come from, for people
@@ -55,7 +55,7 @@ class Source(ABC):
         self.stopped.set()
 
     def resumed(self, stream: str, index: int) -> None:  # noqa: B027 (most sources cannot go back)
-        """From the engine's thread, before `taken` of its Opened: the stream goes on with sample `index`, not with 0."""
+        """From the engine's thread, before `taken` of its Opened: the stream goes on with sample `index`, not 0."""
 
     def taken(self, item: Item) -> None:  # noqa: B027 (most sources need not know)
         """From the engine's thread: an item has reached the engine."""

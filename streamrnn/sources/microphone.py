@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -31,6 +31,7 @@ class MicrophoneConfig(SourceConfig, frozen=True, kw_only=True, tag="microphone"
     channels: Annotated[int, Meta(ge=1, le=MOST_CHANNELS)] = 1
     stream: Name = "microphone"
     block_ms: Positive = 20.0
+    when_full: WhenFull = "drop_oldest"
 
 
 class Capture:
@@ -63,8 +64,6 @@ class Capture:
 
 class MicrophoneSource(Source):
     """Runs from the moment it is built; its samples count from the first block that is read."""
-
-    when_full: ClassVar[WhenFull] = "drop"
 
     def __init__(self, config: MicrophoneConfig) -> None:
         """Raises DeviceError in one line if PortAudio, the device or its format is missing."""

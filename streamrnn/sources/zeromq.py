@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
+from typing import Annotated, Literal
 
 import zmq
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from streamrnn import ingest
-from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
 from streamrnn.errors import DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
 from streamrnn.sources import Source, SourceConfig, room
 from streamrnn.sources.bell import Bell
+from streamrnn.sources.ordering import Ordering
 from streamrnn.wire import WireError
 
-_PROBE_S = 1.0  # how soon a client that has vanished is missed
+_PROBE_S = 1.0  # how soon a client that has vanished is missed, and how long what is held waits for a quiet one
 _TURN = 256  # messages read before the answers go out
 _LINGER_MS = 200
+_ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
+_REPLACED = "replaced by a newer connection"
 
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
 class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
-    """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit."""
+    """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit.
+
+    With another `when_full` than `block`, clients get their credit back at once and the daemon leaves samples out.
+    `reorder_ms` of samples are held to be put in order. A client that can go on has `grace_ms` to come back. When two
+    bring a stream of the same name, the `first` keeps it or the `newest` gets it.
+    """
 
     endpoint: str = ingest.ENDPOINT
     max_streams: Count = 256
+    max_rate: Count = 1_000_000
+    max_channels: Count = ingest.MOST_CHANNELS
+    reorder_ms: Annotated[float, Meta(ge=0, le=60_000)] = 200.0
+    grace_ms: Annotated[float, Meta(ge=0, le=600_000)] = 2000.0
+    same_stream: Literal["first", "newest"] = "first"
 
 
 @dataclass(slots=True)
 class _Client:
-    """Who brings a stream: the sample that is next, and how many it may still send."""
+    """Who brings a stream, what of it goes on, and how many samples it may still send."""
 
     identity: bytes
     start: Start
-    expected: int = 0
+    ordering: Ordering
     credit: int = 0
+    waiting: int = 0  # samples that came and that the engine has not taken
+    opened: bool = False
     ending: bool = False
+    quiet: bool = False  # nothing came since the last probe
+    away_since: float = 0.0
 
 
 class ZeromqSource(Source):
@@ -53,13 +71,15 @@ class ZeromqSource(Source):
         self._config = config
         self._clients: dict[str, _Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
+        self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()  # stream and run
+        self._granted: Counter[str] = Counter()
         self._told: deque[Item | Error | Credit] = deque()  # by the engine's thread
         self.errors: Counter[str] = Counter()  # by code, for the summary
         self._context = zmq.Context()
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
-            (zmq.MAXMSGSIZE, 2 * ingest.LARGEST_MESSAGE),  # what is not much too large is answered, not cut off
+            (zmq.MAXMSGSIZE, ingest.LARGEST_MESSAGE),
             (zmq.RCVHWM, 100),
             (zmq.SNDHWM, 100),
             (zmq.HEARTBEAT_IVL, 1000),
@@ -96,6 +116,7 @@ class ZeromqSource(Source):
         for stream, client in self._clients.items():
             self._send(client.identity, Error("closing", "the daemon stops", stream))
             if not client.ending:
+                yield from client.ordering.flush()
                 yield Ended(stream, STOPPED)
 
     def stop(self) -> None:
@@ -138,40 +159,80 @@ class ZeromqSource(Source):
                 yield from self._data(client, header, payload)
             else:
                 client.ending = True
+                yield from client.ordering.flush()
+                yield from client.ordering.lose(0 if header.total is UNSET else header.total)
                 yield Ended(stream)
         except WireError as error:
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
     def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
+        limits = self._config
+        if start.rate > limits.max_rate:
+            raise WireError("rate", f"{start.rate} Hz; the daemon takes {limits.max_rate} at most (max_rate)")
+        if start.channels > limits.max_channels:
+            raise WireError("channels", f"{start.channels}; the daemon takes {limits.max_channels} (max_channels)")
+        if start.run and (start.stream, start.run) in self._ended:
+            self._send(identity, End(start.stream))
+            return
         owner = self._clients.get(start.stream)
-        if owner is not None and not owner.ending and not self._is_there(start.stream, owner):
-            yield from self._forget(start.stream)
-            owner = None
         if owner is not None:
-            raise WireError("duplicate_stream", f"{start.stream!r} is being brought already; choose another name")
+            if start.run and (start.run, start.rate, start.channels) == _made(owner.start):
+                self._welcome_back(owner, identity, start)
+                return
+            yield from self._displace(start.stream, owner)
         if len(self._clients) >= self._config.max_streams:
             raise WireError("too_many_streams", f"{len(self._clients)} streams are open; end one or raise max_streams")
-        self._clients[start.stream] = _Client(identity, start)
+        # Half the credit at most, so that a client is never without any because all it sent is held.
+        span = min(round(self._config.reorder_ms * start.rate / 1000.0), room(self._config.queue_ms, start.rate) // 2)
+        self._clients[start.stream] = _Client(identity, start, Ordering(start.stream, span))
         yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
 
+    def _welcome_back(self, client: _Client, identity: bytes, start: Start) -> None:
+        """The same counting over a new connection: the stream goes on, and the engine never knows."""
+        client.identity, client.start, client.away_since = identity, start, 0.0
+        if client.opened and not client.ending:
+            client.waiting -= client.ordering.held
+            client.ordering.forget()
+            self._open(client)
+
+    def _open(self, client: _Client) -> None:
+        """The first credit over a connection."""
+        stream = client.start.stream
+        client.opened = True
+        client.credit = max(0, room(self._config.queue_ms, client.start.rate) - client.waiting)
+        self._granted.pop(stream, None)
+        self._send(
+            client.identity, Credit(stream, client.credit, client.ordering.expected if client.start.run else UNSET)
+        )
+
+    def _displace(self, stream: str, owner: _Client) -> Iterator[Item]:
+        if not owner.ending and not self._is_there(stream, owner):
+            yield from self._forget(stream, "the client vanished")
+        elif not owner.ending and self._config.same_stream == "newest":
+            self._send(owner.identity, Error("replaced", "a newer connection brings it now", stream))
+            yield from self._forget(stream, _REPLACED)
+        else:
+            raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
+
     def _data(self, client: _Client, data: Data, payload: bytes) -> Iterator[Item]:
-        start = client.start
-        samples = ingest.unpack(payload, data.n, start.channels, start.dtype)
+        start, end = data.start, data.start + data.n
+        samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
         if data.n > client.credit:
             raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
-        client.credit -= data.n
-        if data.start > client.expected:
-            yield Gap(data.stream, client.expected, data.start, "missing")
-        # What overlaps goes on as well: the engine leaves it out, counts it and publishes it.
-        yield Chunk(data.stream, data.start, samples)
-        expected, client.expected = client.expected, max(client.expected, data.start + data.n)
-        if data.start < expected:
-            raise WireError("overlap", f"starts at {data.start}, {expected} was next; what came twice is left out")
+        client.quiet = False
+        if self._config.when_full == "block":
+            client.credit -= data.n
+            client.waiting += data.n
+        else:
+            self._send(client.identity, Credit(data.stream, data.n))
+        expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
+        yield from client.ordering.add(Chunk(data.stream, start, samples))
+        if repeats:
+            raise WireError("overlap", f"starts at {start}, {expected} was next; what came twice is left out")
 
     def _answer(self) -> None:
         """Turn what the engine's thread told into credit, ends and errors."""
-        granted: Counter[str] = Counter()
         self._bell.silence()
         while self._told:
             item = self._told.popleft()
@@ -180,41 +241,58 @@ class ZeromqSource(Source):
                 self._leaving[item.stream] -= isinstance(item, Ended)
                 continue
             client = self._clients.get(item.stream)
-            if client is None:
-                continue
-            if isinstance(item, Credit):
-                client.expected = item.n if item.next is UNSET else item.next
-            elif isinstance(item, Opened):
-                credit = room(self._config.queue_ms, item.rate)
-                client.credit = credit
-                next_ = client.expected if item.run else UNSET
-                self._send(client.identity, Credit(item.stream, credit, next_))
-            elif isinstance(item, Chunk):
-                granted[item.stream] += len(item.samples)
-            elif isinstance(item, Ended):
-                self._send(client.identity, End(item.stream))
-                del self._clients[item.stream]
-            elif isinstance(item, Error):
-                self.errors[item.code] += 1
-                self._send(client.identity, item)
-                if not client.ending:
-                    del self._clients[item.stream]
-        for stream, n in granted.items():
+            if client is not None:
+                self._tell(item, client)
+        for stream, n in self._granted.items():
             client = self._clients.get(stream)
             if client is not None:
                 client.credit += n
                 self._send(client.identity, Credit(stream, n))
+        self._granted.clear()
+
+    def _tell(self, item: Item | Error | Credit, client: _Client) -> None:
+        stream = item.stream
+        if isinstance(item, Credit):
+            client.ordering.expected = 0 if item.next is UNSET else item.next
+        elif isinstance(item, Opened):
+            self._open(client)
+        elif isinstance(item, Chunk) and self._config.when_full == "block":
+            client.waiting -= len(item.samples)
+            self._granted[stream] += len(item.samples)
+        elif isinstance(item, Ended):
+            self._send(client.identity, End(stream))
+            del self._clients[stream]
+            if client.start.run:
+                self._ended[stream, client.start.run] = None
+                if len(self._ended) > _ENDED:
+                    self._ended.popitem(last=False)
+        elif isinstance(item, Error):
+            self.errors[item.code] += 1
+            self._send(client.identity, item)
+            if not client.ending:
+                # A stream that was open has an end in the engine, which is told as well.
+                self._leaving[stream] += client.opened
+                del self._clients[stream]
 
     def _probe(self) -> Iterator[Item]:
         for stream, client in list(self._clients.items()):
-            if not client.ending and not self._is_there(stream, client):
-                yield from self._forget(stream)
+            if client.ending:
+                continue
+            if client.quiet:
+                yield from client.ordering.flush()
+            client.quiet = True
+            if self._is_there(stream, client):
+                continue
+            client.away_since = client.away_since or monotonic()
+            if not client.start.run or monotonic() - client.away_since >= self._config.grace_ms / 1000.0:
+                yield from self._forget(stream, "the client vanished")
 
-    def _forget(self, stream: str) -> Iterator[Item]:
-        self.errors["vanished"] += 1
+    def _forget(self, stream: str, reason: str) -> Iterator[Item]:
+        client = self._clients.pop(stream)
+        self.errors["replaced" if reason == _REPLACED else "vanished"] += 1
         self._leaving[stream] += 1
-        del self._clients[stream]
-        yield Ended(stream, "the client vanished")
+        yield from client.ordering.flush()
+        yield Ended(stream, reason)
 
     def _is_there(self, stream: str, client: _Client) -> bool:
         return self._send(client.identity, Credit(stream, 0))
@@ -228,6 +306,10 @@ class ZeromqSource(Source):
         except zmq.ZMQError:
             return False
         return True
+
+
+def _made(start: Start) -> tuple[str, int, int]:
+    return start.run, start.rate, start.channels
 
 
 def bind_repair(error: zmq.ZMQError) -> str:
