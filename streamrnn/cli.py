@@ -21,6 +21,7 @@ COMMANDS = {
     "detect": "events of recordings",
     "serve": "the daemon",
     "config": "validate a config, or print an example",
+    "status": "what a daemon is doing",
     "listen": "print what a daemon publishes",
     "push": "send a recording to a daemon",
     "check": "the law and the golden answer, on your own bundle",

@@ -62,12 +62,12 @@ class Engine:
 
         Raises ConfigError if two bundles share a name.
         """
-        self._pools: dict[str, Pool] = {}
-        for each in servings:
-            if each.name in self._pools:
-                raise ConfigError(f"bundles: two are named {each.name!r}; give one another name")
-            self._pools[each.name] = Pool(each, rows_a_call, round_s)
+        self._limits = rows_a_call, round_s
+        self._served: dict[str, Pool] = {}  # by the name of the bundle
+        self._pools: dict[str, Pool] = {}  # by key: those, and before them those that they relieve
+        self._made = 0
         self._sessions: dict[str, Session] = {}
+        self.swap(servings)
         # By name: finished streams whose last events are not out yet, the oldest first, and what was opened after them.
         self._ending: dict[str, deque[Session]] = {}
 
@@ -80,6 +80,61 @@ class Engine:
     def pending(self) -> bool:
         """Whether a step would do anything."""
         return any(pool.waiting for pool in self._pools.values())
+
+    def swap(self, servings: Sequence[Serving]) -> None:
+        """Serve these bundles from now on, between two hops and without a loss.
+
+        One that is the same (sha and decoder) goes on with all that it remembers. Another of a name that is served, or
+        a new one, hears open streams from now on and tells what is decided once it is warm; the one before tells what
+        is decided until then. One that is not named any more is let go. Raises ConfigError, and changes nothing, if
+        two share a name.
+        """
+        names = [each.name for each in servings]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"bundles: two are named {name!r}; give one another name")
+        for name in [name for name in self._served if name not in names]:
+            self._relieve(self._served.pop(name), {})
+        for each in servings:
+            before = self._served.pop(each.name, None)
+            if before is not None and (before.serving.sha, before.serving.made) == (each.sha, each.made):
+                before.serving = each
+                self._served[each.name] = before
+                continue
+            self._made += 1
+            pool = self._served[each.name] = Pool(each, f"{each.name}/{self._made}", *self._limits)
+            self._pools[pool.key] = pool
+            since = self._listen(pool)
+            if before is not None:
+                self._relieve(before, since)
+
+    def _listen(self, pool: Pool) -> dict[str, int]:
+        """Let a pool hear the streams that are open; by stream: after which sample it tells."""
+        since = {}
+        takes = pool.serving.recognizer
+        for session in self._sessions.values():
+            fits = takes.channels in (1, session.channels)
+            if fits and (not session.attached or pool.serving.name in session.attached):
+                listener = pool.attach(session, Reader(pool.key, takes.rate, takes.channels))
+                session.join(listener, takes.warm_up)
+                since[session.stream] = listener.since
+        return since
+
+    def _relieve(self, pool: Pool, since: dict[str, int]) -> None:
+        """Let a pool tell what is decided until another tells it, and no more."""
+        for session in self._sessions.values():
+            for listener in session.listeners:
+                if listener.reader.bundle == pool.key:
+                    listener.until = min(listener.until, since.get(session.stream, session.counts.expected))
+
+    @property
+    def servings(self) -> tuple[Serving, ...]:
+        """The bundles that streams are attached to when they open."""
+        return tuple(pool.serving for pool in self._served.values())
+
+    def rate(self, stream: str) -> int:
+        """The sample rate of an open stream, in Hz. Raises StreamError if it is not open."""
+        return self._session(stream).rate
 
     def counts(self, stream: str) -> Counts:
         """What has come of an open stream so far. Raises StreamError if it is not open."""
@@ -115,8 +170,9 @@ class Engine:
                     f"{stream}: has {channels} channels and {pool.serving.name} takes {takes.channels}; "
                     "open it with as many"
                 )
-            readers.append(Reader(pool.serving.name, takes.rate, takes.channels))
+            readers.append(Reader(pool.key, takes.rate, takes.channels))
         session = Session(stream, rate, channels, readers, epoch=epoch, start=start)
+        session.attached = () if bundles is None else tuple(pool.serving.name for pool in pools)
         for pool, reader in zip(pools, readers, strict=True):
             session.listeners.append(pool.attach(session, reader))
         self._sessions[stream] = session
@@ -131,7 +187,9 @@ class Engine:
         session = self._session(stream)
         if stream in self._ending or not session.settled:
             raise StreamError(f"{stream}: samples of it wait to be heard; step until nothing is pending")
-        listeners = tuple(self._pools[each.reader.bundle].remembered(each) for each in session.listeners)
+        pools = [(self._pools[each.reader.bundle], each) for each in session.listeners]
+        # One that is being relieved is not gone on with.
+        listeners = tuple(pool.remembered(each) for pool, each in pools if pool in self._served.values())
         return msgspec.structs.replace(session.remembered(), listeners=listeners)
 
     def restore(self, snapshot: Snapshot, bundles: Sequence[str] | None = None) -> None:
@@ -212,13 +270,13 @@ class Engine:
             raise StreamError(f"{stream}: no such stream is open; {did_you_mean(stream, self._sessions)}") from None
 
     def _chosen(self, stream: str, bundles: Sequence[str] | None) -> list[Pool]:
-        names = list(self._pools) if bundles is None else list(dict.fromkeys(bundles))
+        names = list(self._served) if bundles is None else list(dict.fromkeys(bundles))
         for name in names:
-            if name not in self._pools:
-                raise StreamError(f"{stream}: bundle {name!r} is not served; {did_you_mean(name, self._pools)}")
+            if name not in self._served:
+                raise StreamError(f"{stream}: bundle {name!r} is not served; {did_you_mean(name, self._served)}")
         if not names:
             raise StreamError(f"{stream}: is attached to no bundle; name at least one")
-        return [self._pools[name] for name in names]
+        return [self._served[name] for name in names]
 
     def _notice(self, session: Session) -> None:
         """Let those of its listeners that have something to do wait for a round, unless an older stream comes first."""
@@ -228,7 +286,10 @@ class Engine:
                 self._pools[listener.reader.bundle].notice(listener)
 
     def _let_go(self) -> None:
-        """Forget finished streams that have said all, and let the next of their name be heard."""
+        """Forget finished streams that have said all, and let the next of their name be heard; and unused pools."""
+        served = {pool.key for pool in self._served.values()}
+        for key in [key for key, pool in self._pools.items() if key not in served and not pool.used]:
+            del self._pools[key]
         for stream in [name for name, queue in self._ending.items() if queue[0].ended and not queue[0].listeners]:
             queue = self._ending[stream]
             queue.popleft()

@@ -14,7 +14,7 @@ from streamrnn.decoders import Decoder, Found
 from streamrnn.events import BundleRef, Event, Heard, event_id, rounded
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
-from streamrnn.sessions import Listener, Session
+from streamrnn.sessions import FOREVER, Listener, Session
 from streamrnn.snapshot import ListenerMemory, Remark, same_make
 from streamrnn.stretch import Reader, Reading, Stretch, Told
 from streamrnn.table import Table
@@ -73,8 +73,9 @@ def placed(found: Found, recognizer: Recognizer, rate: int, source: Callable[[in
 class Pool:
     """One bundle with the memory of every stream attached to it, and those of them that wait, the longest first."""
 
-    def __init__(self, serving: Serving, rows_a_call: int, round_s: float) -> None:
+    def __init__(self, serving: Serving, key: str, rows_a_call: int, round_s: float) -> None:
         self.serving = serving
+        self.key = key  # what its readers are called
         self.waiting: deque[Listener] = deque()
         self._ref = BundleRef(serving.name, serving.sha)
         self._states = Table(serving.initial, _ROWS_AT_FIRST)
@@ -130,6 +131,18 @@ class Pool:
         restored = memory.frames + warm_up if memory.frames >= warm_up else 0
         return msgspec.structs.replace(memory, restored=restored)
 
+    @property
+    def used(self) -> bool:
+        """Whether any stream has a row."""
+        return len(self._free) < self._rows
+
+    def let_go(self, listener: Listener) -> None:
+        """Take a listener from its stream, and its row."""
+        if not listener.left:
+            self._free.append(listener.row)
+            listener.session.leave(listener)
+            listener.left = True
+
     def notice(self, listener: Listener) -> None:
         """Put a listener that has something to do at the end of those that wait."""
         if not listener.queued and not listener.left and self._has_work(listener):
@@ -153,7 +166,10 @@ class Pool:
         for hops, group in groups.items():
             events += self._call(hops, group)
         for listener in picked:
-            self.notice(listener)
+            if self._relieved(listener):
+                self.let_go(listener)
+            else:
+                self.notice(listener)
         return events
 
     def _call(self, hops: int, group: list[tuple[Listener, Reading]]) -> list[Event]:
@@ -167,7 +183,7 @@ class Pool:
         self._states.scatter(rows, state)
         found, track = self.serving.decoder(posteriors, self._tracks.gather(rows))
         self._tracks.scatter(rows, track)
-        events = [self._heard(*group[each.row], each) for each in found if self._real(*group[each.row], each)]
+        events = [event for each in found for event in self._heard(*group[each.row], each)]
         for listener, reading in group:
             events += self._remarks(listener, reading)
         return events
@@ -195,7 +211,7 @@ class Pool:
         while listener.todo:
             first = listener.todo[0]
             if isinstance(first, Told):
-                events.append(self._lost(listener, first, COLD))
+                events += self._lost(listener, first, COLD)
                 listener.todo.popleft()
                 continue
             events += self._remarks(listener, first)
@@ -203,14 +219,23 @@ class Pool:
                 return events
             if first.frames:
                 found = self.serving.decoder.finish(self._tracks.gather([listener.row]))
-                events += [self._heard(listener, first, each) for each in found if self._real(listener, first, each)]
+                events += [event for each in found for event in self._heard(listener, first, each)]
             listener.todo.popleft()
             self._fresh(listener.row)
         if listener.session.ended:
-            self._free.append(listener.row)
-            listener.session.listeners.remove(listener)
-            listener.left = True
+            self.let_go(listener)
         return events
+
+    @staticmethod
+    def _relieved(listener: Listener) -> bool:
+        """Whether all that it is to tell has been told."""
+        if listener.until == FOREVER or not listener.todo:
+            return False
+        reading = listener.todo[0]
+        if isinstance(reading, Told):
+            return False
+        heard = reading.origin + reading.frames * listener.hop
+        return reading.stretch.source(listener.reader, heard) >= listener.until
 
     @staticmethod
     def _due(reading: Reading) -> bool:
@@ -221,7 +246,7 @@ class Pool:
         events: list[Event] = []
         while self._due(reading):
             frames, told = reading.remarks.popleft()
-            events.append(self._lost(listener, told, self._readiness(reading, frames)))
+            events += self._lost(listener, told, self._readiness(reading, frames))
         return events
 
     def _fresh(self, row: int) -> None:
@@ -233,22 +258,24 @@ class Pool:
             return "warming" if frames else COLD
         return "restored" if frames <= reading.restored else "warm"
 
-    def _real(self, listener: Listener, reading: Reading, found: Found) -> bool:
-        return is_real(found, listener.hop, self._samples(listener, reading))
-
     @staticmethod
     def _samples(listener: Listener, reading: Reading) -> int:
         return reading.stretch.tape(listener.reader).end - reading.origin
 
-    def _heard(self, listener: Listener, reading: Reading, found: Found) -> Event:
+    def _heard(self, listener: Listener, reading: Reading, found: Found) -> list[Event]:
+        """What is to be told of it: the event, or nothing."""
         session, stretch = listener.session, reading.stretch
+        if not is_real(found, listener.hop, self._samples(listener, reading)):
+            return []
         sample, body = placed(
             found,
             self.serving.recognizer,
             session.rate,
             lambda frame: stretch.source(listener.reader, reading.origin + frame * listener.hop),
         )
-        return Event(
+        if not listener.since < sample <= listener.until:
+            return []
+        event = Event(
             kind=found.kind,
             stream=session.stream,
             bundle=self._ref,
@@ -259,10 +286,13 @@ class Pool:
             id=event_id(session.stream, self.serving.sha, stretch.epoch, body.label, body.start),
             body=body,
         )
+        return [event]
 
-    def _lost(self, listener: Listener, told: Told, readiness: str) -> Event:
+    def _lost(self, listener: Listener, told: Told, readiness: str) -> list[Event]:
         session, lost = listener.session, told.lost
-        return Event(
+        if not listener.since < told.sample <= listener.until:
+            return []
+        event = Event(
             kind="gap",
             stream=session.stream,
             bundle=self._ref,
@@ -273,3 +303,4 @@ class Pool:
             id=event_id(session.stream, self.serving.sha, told.epoch, lost.reason, lost.start),
             body=lost,
         )
+        return [event]

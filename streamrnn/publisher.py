@@ -34,7 +34,7 @@ class Publisher:
         self.streams: dict[str, int] = {}  # those open, with their rate in Hz
         self.kinds: Counter[str] = Counter()  # messages by kind, for the summary
         self._sinks = sinks
-        self._bundles = tuple(bundles)
+        self.bundles = tuple(bundles)  # that are served now
         self._control = control
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
@@ -86,7 +86,7 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(version("streamrnn"), self._bundles, tuple(self.streams), dict(self._topics), self._control),
+                Hello(version("streamrnn"), self.bundles, tuple(self.streams), dict(self._topics), self._control),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import zmq
@@ -19,7 +19,9 @@ from streamrnn.errors import ConfigError, UserError, did_you_mean
 from streamrnn.events import BundleRef
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
+from streamrnn.overseeing import Overseer
 from streamrnn.publisher import Publisher, new_run
+from streamrnn.reloading import Built, Reloader
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
 from streamrnn.statefile import StateFile
@@ -52,7 +54,13 @@ class Summary:
 class Service:
     """One daemon: `startup`, `main_loop`, `shutdown`, all on the thread that is the engine's."""
 
-    def __init__(self, config: DaemonConfig, more_sinks: Sequence[Sink] = ()) -> None:
+    def __init__(
+        self,
+        config: DaemonConfig,
+        more_sinks: Sequence[Sink] = (),
+        reread: Callable[[], DaemonConfig] | None = None,
+    ) -> None:
+        """`reread` gives the config anew for a reload; without it a reload reads the bundles of this one."""
         self.config = config
         self.sinks: list[Sink] = list(more_sinks)
         self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
@@ -66,6 +74,9 @@ class Service:
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._state = StateFile(config.state)
+        self._reloader = Reloader(reread or (lambda: config), self._build, self._intake.bell)
+        self._overseer = Overseer(self._reloader, self._state, self._intake, save=self._keep, stop=self.stop)
+        self._overseer.answer_on(self.control)
         self._saved_at = 0.0
         self._told = ""  # what was wrong with the state file and has been published
         self._stopping = ""
@@ -85,13 +96,14 @@ class Service:
             for sink in (*self.sinks, self.history):
                 sink.close(0.0)
             raise
-        self.control.start()
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
         refs = [BundleRef(each.name, each.sha) for each in servings]
         self._publisher = Publisher(
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
         self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept)
+        self._overseer.oversee(self._engine, self._streams, self._publisher.run)
+        self.control.start()
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
             for each_socket in sink.sockets:
@@ -120,6 +132,10 @@ class Service:
         """Let the main loop come to its end; from any thread or signal handler."""
         self._stopping, self._stopped_at = reason, time.monotonic()
         self._intake.bell.ring()
+
+    def reload(self) -> None:
+        """Read config and bundles anew and serve them if they are proved; from a signal handler."""
+        self._reloader.ask()
 
     def main_loop(self) -> None:
         """Take samples, step, publish; until it is stopped, or until all sources have finished if that is asked for."""
@@ -165,8 +181,7 @@ class Service:
 
     def _open_all(self) -> list[Serving]:
         limits = self.config.engine
-        self._bundles = _bundles(self.config)
-        servings = [self._watch.measured(_serve(each)) for each in self._bundles]
+        self._bundles, servings = self._build(self.config)
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
         self.sinks += [sinks.build(each) for each in self.config.sinks]
@@ -176,6 +191,11 @@ class Service:
         for each in configs:
             self._intake.add(sources.build(each), each)
         return servings
+
+    def _build(self, config: DaemonConfig) -> Built:
+        """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
+        bundles = _bundles(config)
+        return bundles, [self._watch.measured(_serve(each)) for each in bundles]
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S
@@ -196,6 +216,7 @@ class Service:
             else:
                 self._streams.hear(inlet, entry)
         self.control.work()
+        self._reloader.work(self._swap, lambda state, text: self._publisher.status(NOBODY, Status(state, text)))
         self._step()
 
     def _step(self) -> None:
@@ -215,8 +236,22 @@ class Service:
         if self._state.trouble != self._told:
             self._told = self._state.trouble
             self._publisher.status(NOBODY, Status("failed", self._told) if self._told else Status("mended", "state"))
+        self._keep()
+
+    def _keep(self) -> int:
+        """Write what is remembered of the streams; of how many."""
         kept, fresh = self._streams.snapshots()
         self._state.save(kept, fresh)
+        return len(kept.streams) + len(fresh)
+
+    def _swap(self, built: Built) -> None:
+        """Raises ConfigError, and changes nothing, if a source names a bundle that is gone."""
+        bundles, servings = built
+        _sources(self.config, [each.name for each in servings])
+        self._engine.swap(servings)
+        self._bundles = bundles
+        self._publisher.bundles = tuple(BundleRef(each.name, each.sha) for each in servings)
+        self._watch.reloaded(self._reloader.generation)
 
     def _close(self, inlet: Inlet, error: str) -> None:
         self._running -= 1

@@ -18,6 +18,7 @@ from streamrnn import snapshot
 from streamrnn.chunk import Samples
 from streamrnn.errors import StreamError
 from streamrnn.events import Lost
+from streamrnn.resampling import to_source
 from streamrnn.snapshot import ListenerMemory, Snapshot
 from streamrnn.stretch import Reader, Reading, Stretch, Told
 
@@ -26,6 +27,7 @@ LARGEST = 1e15
 NOT_FINITE = "not finite"
 OVERLAP = "overlap"
 MISSING = "missing"
+FOREVER = 2**62
 # A run of lost samples is told when it is over, or in pieces of as long as this.
 _TOLD_AFTER_S = 10
 
@@ -41,6 +43,9 @@ class Listener:
     todo: deque[Reading | Told] = field(default_factory=deque)
     queued: bool = False
     left: bool = False
+    # What is decided at a source sample in (since, until] is told.
+    since: int = -1
+    until: int = FOREVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Session:
         """Its first sample will be number `start`. Raises StreamError if it cannot be resampled for a reader."""
         self.stream, self.rate, self.channels = stream, rate, channels
         self.listeners: list[Listener] = []
+        self.attached: tuple[str, ...] = ()  # to which bundles; none named: to all there are
         self.ended = False
         self._readers = tuple(readers)
         self._current = Stretch(epoch, rate, channels, self._readers)
@@ -151,6 +157,25 @@ class Session:
             each = readings[listener.reader]
             remarks = deque((remark.frames, Told(remark.epoch, remark.sample, remark.lost)) for remark in each.remarks)
             listener.todo.append(Reading(self._current, each.frames, each.origin, each.restored, remarks))
+
+    def join(self, listener: Listener, warm_up: int) -> None:
+        """Another listener, of what comes next; it tells what is decided after it has heard `warm_up` frames."""
+        reader = listener.reader
+        origin, begin = self._current.join(reader)
+        self._readers = (*self._readers, reader)
+        self.listeners.append(listener)
+        if self._current.begun:
+            listener.todo.append(Reading(self._current, origin=origin))
+            listener.since = begin + to_source(origin + warm_up * listener.hop, self.rate, reader.rate)
+        else:
+            listener.since = self._expected
+
+    def leave(self, listener: Listener) -> None:
+        """A listener less."""
+        self.listeners.remove(listener)
+        if not self.ended:
+            self._readers = tuple(reader for reader in self._readers if reader != listener.reader)
+            self._current.leave(listener.reader)
 
     def finish(self) -> None:
         """No more samples will come."""

@@ -14,8 +14,11 @@ GONE_S = 1.9
 
 
 @contextlib.contextmanager
-def heed_signals(stop: Callable[[str], None]) -> Iterator[None]:
-    """While inside, SIGTERM and SIGINT call `stop` with their name; `GONE_S` after the first the process is gone."""
+def heed_signals(stop: Callable[[str], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
+    """While inside, SIGTERM and SIGINT call `stop` with their name; `GONE_S` after the first the process is gone.
+
+    SIGHUP calls `reload` if it is given.
+    """
     asked = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -29,6 +32,8 @@ def heed_signals(stop: Callable[[str], None]) -> Iterator[None]:
         stop(signal.Signals(number).name)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    if sys.platform != "win32" and reload is not None:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, frame: reload())
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from streamrnn.tape import Tape
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A bundle as a stretch sees it: what it takes."""
+    """A bundle as a stretch sees it: its name among the readers, and what it takes."""
 
     bundle: str
     rate: int
@@ -82,6 +82,20 @@ class Stretch:
         self.start = self.end = sample
         for each in self._inputs.values():
             each.begin = sample
+
+    def join(self, reader: Reader) -> tuple[int, int]:
+        """Another reader, of what comes next: the tape's sample with which it begins, and at which of the source."""
+        if reader.takes not in self._inputs:
+            resampler = open_resampler(self.rate, reader.rate, reader.channels)
+            self._inputs[reader.takes] = Input(resampler, Tape(reader.channels, []), self.end)
+        each = self._inputs[reader.takes]
+        each.tape.join(reader.bundle)
+        return each.tape.end, each.begin
+
+    def leave(self, reader: Reader) -> None:
+        """A reader less."""
+        if not self._inputs[reader.takes].tape.leave(reader.bundle):
+            del self._inputs[reader.takes]
 
     def add(self, samples: Samples) -> None:
         """The samples that come next, `(time, channels)` of the source."""

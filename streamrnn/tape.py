@@ -40,6 +40,16 @@ class Tape:
         self._places[reader] = place + len(out)
         self._forget(min(self.end, *self._places.values()))
 
+    def join(self, reader: str) -> None:
+        """Another reader, from the end on."""
+        self._places[reader] = self.end
+
+    def leave(self, reader: str) -> bool:
+        """A reader less; whether there are others."""
+        del self._places[reader]
+        self._forget(min([self.end, *self._places.values()]))
+        return bool(self._places)
+
     def skip(self, reader: str, samples: int) -> None:
         """Let the reader go on without reading."""
         self._places[reader] += samples

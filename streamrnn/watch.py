@@ -101,6 +101,12 @@ class Watch:
         self._woken = time.monotonic()
         self.vitals.serve()
 
+    def reloaded(self, generation: int) -> None:
+        """Other bundles have taken over."""
+        self.vitals.reload()
+        self.meter.set("reload_generation", float(generation))
+        self.vitals.serve()
+
     def woke(self) -> None:
         """The loop has something to do, or is to look whether it has."""
         self._woken = time.monotonic()

@@ -41,7 +41,10 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What became of a stream or a source: `opened`, `ended`, `failed` or `refused`, and a line for people."""
+    """What became of a stream or a source, and a line for people.
+
+    `opened`, `restored`, `ended`, `suspended`, `failed` or `refused`; of the daemon `reloaded`, `kept` or `mended`.
+    """
 
     state: str
     text: str

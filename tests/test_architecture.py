@@ -33,8 +33,8 @@ LAYERS = (
     ("journaling",),
     ("history",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
-    ("streams",),
-    ("watch",),
+    ("streams", "reloading"),
+    ("watch", "overseeing"),
     ("service", "training"),
     ("commands",),
     ("cli",),
@@ -44,6 +44,8 @@ LAYERS = (
 
 DAEMON = (
     "service",
+    "overseeing",
+    "reloading",
     "statefile",
     "streams",
     "control",

@@ -282,7 +282,7 @@ def test_more_streams_than_rows_are_served_in_turn() -> None:
         engine.step()
     # 12 turns for 10 streams: each has been heard once before one is heard twice.
     assert [shape[0] for shape in serving.step.calls] == [3, 3, 3, 3]  # type: ignore[attr-defined]
-    heard = [10 - sum(1 for listener in engine._pools["bursts"].waiting if listener.todo[0].frames == 0)]  # type: ignore[union-attr]
+    heard = [10 - sum(1 for listener in engine._served["bursts"].waiting if listener.todo[0].frames == 0)]  # type: ignore[union-attr]
     assert heard == [10]
 
 

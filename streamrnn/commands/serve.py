@@ -1,5 +1,7 @@
 """Run the daemon: hear what its sources bring, publish it to its sinks. Ctrl-C or SIGTERM ends it within 2 seconds.
 
+SIGHUP reads the config's bundles anew: they take over without a loss, or all stays as it was.
+
 Example:
   streamrnn config --example daemon > daemon.yaml
   streamrnn serve daemon.yaml
@@ -27,12 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.service import Service
     from streamrnn.stopping import heed_signals
 
-    wanted = config.load(arguments.config, DaemonConfig, arguments.set)
+    def read() -> DaemonConfig:
+        return config.load(arguments.config, DaemonConfig, arguments.set)
+
+    wanted = read()
     stacks_on_request()
     error = StandardError()  # standard output belongs to the sinks
     log = Log(error.write, wanted.log.format, wanted.log.level)
-    service = Service(wanted, [LogSink(log)])
-    with heed_signals(service.stop):
+    service = Service(wanted, [LogSink(log)], reread=read)
+    with heed_signals(service.stop, service.reload):
         with config.naming(arguments.config):
             service.startup()
         for line in service.describe():

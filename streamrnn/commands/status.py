@@ -1,0 +1,62 @@
+"""What a daemon is doing: its bundles, streams and sources, as a table or as JSON.
+
+Example:
+  streamrnn status
+  streamrnn status tcp://127.0.0.1:5562 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from streamrnn.calls import ENDPOINT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which daemon, and how to print it."""
+    parser.add_argument("endpoint", nargs="?", default=ENDPOINT, metavar="ENDPOINT", help="where it takes calls")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to wait for an answer")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and print."""
+    from streamrnn.client import Control
+
+    with Control(arguments.endpoint) as control:
+        status = control.call("status", timeout=arguments.timeout)
+    if arguments.json:
+        print(json.dumps(status))
+    else:
+        print("\n".join(lines(status)))
+    return 0
+
+
+def lines(status: dict[str, Any]) -> list[str]:
+    """A status for people."""
+    told = [
+        f"streamrnn {status['version']}, run {status['run']}, up {status['uptime_s']:g} s, "
+        f"generation {status['generation']}"
+    ]
+    told += [f"bundle {each['name']} {each['sha'][:12]}" for each in status["bundles"]]
+    told += [
+        f"source {each['place']}: {'closed' if each['closed'] else 'open'}, streams: {each['streams']}"
+        for each in status["sources"]
+    ]
+    state = status["state"]
+    if state["directory"]:
+        told.append(state["trouble"] or f"state in {state['directory']}")
+    if not status["streams"]:
+        return [*told, "no stream is open"]
+    rows: list[tuple[str, ...]] = [("stream", "rate", "epoch", "sample", "heard", "lost", "twice")]
+    rows += [
+        tuple(str(each[key]) for key in ("stream", "rate", "epoch", "expected", "heard", "lost", "duplicates"))
+        for each in status["streams"]
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        *told,
+        *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
+    ]

@@ -1,0 +1,99 @@
+"""What a daemon does when it is asked over control: status, reload, snapshot, reset, drain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from streamrnn.calls import CallError
+from streamrnn.control import Control, NoParams
+from streamrnn.engine import Engine
+from streamrnn.intake import Intake
+from streamrnn.reloading import Reloader
+from streamrnn.statefile import StateFile
+from streamrnn.streams import Streams
+
+
+class OfStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The params of a method about one stream."""
+
+    stream: str
+
+
+class Overseer:
+    """Answers calls about a daemon that runs; what touches the engine is done on its thread."""
+
+    def __init__(
+        self,
+        reloader: Reloader,
+        state: StateFile,
+        intake: Intake,
+        *,
+        save: Callable[[], int],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._reloader, self._state, self._intake = reloader, state, intake
+        self._save, self._stop = save, stop
+        self._begun = time.monotonic()
+        self._running: tuple[tuple[Engine, Streams, str], ...] = ()
+
+    def answer_on(self, control: Control) -> None:
+        """Let `control` call it."""
+        control.add("status", NoParams, lambda _: self.status(), where="engine")
+        control.add("reload", NoParams, lambda _: {"generation": self._reloader.reload()}, where="worker")
+        control.add("snapshot", NoParams, lambda _: self._snapshot(), where="engine")
+        control.add("reset", OfStream, self._reset, where="engine")
+        control.add("drain", NoParams, lambda _: self._drain(), where="engine")
+
+    def oversee(self, engine: Engine, streams: Streams, run: str) -> None:
+        """What runs, once it does."""
+        self._running = ((engine, streams, run),)
+
+    def status(self) -> dict[str, Any]:
+        """The daemon, its bundles, streams and sources, as JSON."""
+        engine, _, run = self._there()
+        return {
+            "version": version("streamrnn"),
+            "run": run,
+            "generation": self._reloader.generation,
+            "uptime_s": round(time.monotonic() - self._begun, 1),
+            "bundles": [{"name": each.name, "sha": each.sha} for each in engine.servings],
+            "streams": [
+                {"stream": stream, "rate": engine.rate(stream), **msgspec.to_builtins(_plain(engine.counts(stream)))}
+                for stream in engine.streams
+            ],
+            "sources": [
+                {"place": inlet.source.place, "streams": len(inlet.streams), "closed": inlet.closed}
+                for inlet in self._intake.inlets
+            ],
+            "state": {"directory": self._state.place, "trouble": self._state.trouble},
+        }
+
+    def _snapshot(self) -> dict[str, Any]:
+        if not self._state.place:
+            raise CallError("no_state", "the config keeps no state; give it state.directory")
+        if not self._state.idle:
+            raise CallError("busy", "the snapshot before is being written; ask again")
+        return {"streams": self._save()}
+
+    def _reset(self, params: OfStream) -> dict[str, Any]:
+        _, streams, _ = self._there()
+        streams.reset(params.stream)
+        return {"stream": params.stream}
+
+    def _drain(self) -> dict[str, Any]:
+        self._stop("drained by control")
+        return {}
+
+    def _there(self) -> tuple[Engine, Streams, str]:
+        for running in self._running:
+            return running
+        raise CallError("busy", "the daemon is starting; ask again")
+
+
+def _plain(counts: Any) -> dict[str, int]:
+    return {name: getattr(counts, name) for name in ("expected", "epoch", "heard", "lost", "duplicates")}
