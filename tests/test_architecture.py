@@ -30,6 +30,7 @@ LAYERS = (
     ("control", "journal"),
     ("journaling",),
     ("history",),
+    ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("service", "training"),
     ("commands",),

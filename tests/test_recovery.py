@@ -57,9 +57,9 @@ class Station:
         self.seqs: dict[str, int] = {}
         self.said: list[tuple[str, int]] = []
 
-    def greet(self, again: Subscriber | None = None) -> None:
+    def greet(self, again: Subscriber | None = None, *, subscriptions: int = SUBSCRIPTIONS) -> None:
         """Say hello when somebody has subscribed to everything; `again` is one that has lost its connection."""
-        for _ in range(SUBSCRIPTIONS):
+        for _ in range(subscriptions):
             until = time.monotonic() + 10.0
             # ZeroMQ subscribes anew only when its socket is looked at.
             while not self.socket.poll(20) and time.monotonic() < until:
