@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from test_recovery import Station, station, topic
 
-from streamrnn import schema, wire
+from streamrnn import calls, control, history, schema, wire
+from streamrnn.config import parse_yaml
 from streamrnn.events import KINDS
-from streamrnn.history import HistoryConfig
+from streamrnn.history import HistoryConfig, Replay
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -69,6 +72,25 @@ def test_a_client_in_javascript_is_told_what_is_gone(node: Path) -> None:
     _, last, lost = (json.loads(line) for line in out.splitlines())
     assert last["seq"] == 4
     assert lost == {"lost": topic("a"), "first": 2, "last": 3}
+
+
+def test_what_the_page_says_of_control_is_so() -> None:
+    page = (DOCS / "wire.md").read_text().split("## Control")[1]
+    (shown,) = re.findall(r"```json call\n(.*?)\n```", page)
+    call = calls.decode_call([shown.encode()])
+    msgspec.convert(call.params, Replay)
+    assert json.loads(msgspec.json.encode(call)) == json.loads(shown)
+    assert f"{calls.LARGEST_CALL >> 10} KiB" in page
+    assert f"at most {calls.DEEPEST} deep" in page
+    told = set(re.findall(r"^\| `([a-z_]+)` \|", page.split("| code |")[1].split("| method |")[0], re.MULTILINE))
+    sources = [Path(module.__file__ or "").read_text() for module in (calls, control, history)]
+    written = set(re.findall(r'(?:CallError|Fault)\("([a-z_]+)"', "".join(sources)))
+    assert told == written
+    params = set(re.findall(r"^\| `([a-z_]+)` \|", page.split("| param |")[1].split("A page")[0], re.MULTILINE))
+    assert params == {field.encode_name for field in msgspec.structs.fields(Replay)}
+    (config,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert msgspec.convert(parse_yaml(config)["history"], HistoryConfig) == HistoryConfig()
+    assert set(parse_yaml(config)["history"]) == {field.name for field in msgspec.structs.fields(HistoryConfig)}
 
 
 def test_the_schema_in_docs_is_that_of_the_types() -> None:
