@@ -32,14 +32,14 @@ LAYERS = (
     ("history",),
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
-    ("service", "training"),
+    ("service", "training", "flood"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
 )
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
-DAEMON = ("service", "control", "history", "journaling", "publisher", "intake", "stopping")
+DAEMON = ("service", "control", "history", "journaling", "flood", "publisher", "intake", "stopping")
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
@@ -75,7 +75,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands"),
+    "subprocess": ("speech", "commands", "flood"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

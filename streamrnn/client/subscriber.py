@@ -23,6 +23,7 @@ STALE_S = 3.0  # without a heartbeat, of which one comes each second
 _OWN = ("hello", "heartbeat", "bye")
 _IDS = 16_384  # events that are known again when they come a second time
 _LOSSES = 1024
+_QUEUE = 20_000  # messages that may wait until we read them: a program may pause for a while
 
 
 class Subscriber(Connection):
@@ -55,6 +56,7 @@ class Subscriber(Connection):
         for topic in topics:
             _check_topic(topic)
         super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT)
+        self._socket.rcvhwm = _QUEUE
         self.timeout = timeout
         self.lost = self.recovered = self.duplicates = self.malformed = 0
         self.losses: deque[Loss] = deque(maxlen=_LOSSES)
