@@ -4,7 +4,7 @@ import { Dealer, Subscriber } from "zeromq"
 const endpoint = process.argv[2] ?? "tcp://127.0.0.1:5560"
 const topics = ["v1/detection/", "v1/segment/", "v1/gap/", "v1/status/"]
 const sub = new Subscriber(), dealer = new Dealer({ linger: 0, receiveTimeout: 6000 })
-let run = "", place = "", counts = null, calls = 0 // counts: topic -> last seq, from the first hello on
+let run = "", place = "", counts = null, calls = 0, beat = 0 // counts: topic -> last seq, from the first hello on
 
 async function call(method, params) {
   await dealer.send(JSON.stringify({ id: ++calls, method, params }))
@@ -37,5 +37,7 @@ for await (const [topic, json] of sub) {
     if (topics.some((prefix) => each.startsWith(prefix))) await count(each, told[each], told[each])
   if (counts && !told) await count(topic.toString(), message.seq, message.seq - 1)
   if (!told) console.log(json.toString())
+  if (message.kind === "heartbeat" && beat && message.seq > beat + 1) { sub.unsubscribe("v1/hello/"); sub.subscribe("v1/hello/") }
+  if (told) beat = message.kind === "heartbeat" ? message.seq : told["v1/heartbeat/_/_/"] ?? 0
   if (message.kind === "bye") break
 }

@@ -72,8 +72,11 @@ class Station:
         self._send("detection", Heard("low", 0, 10, RATE, 0.9), stream, name, reaches)
         self.said.append((stream, self.seqs[topic(stream)]))
 
-    def beat(self) -> None:
-        self._send("heartbeat", Beat(dict(self.seqs)))
+    def beat(self, *, reaches: str = "them") -> None:
+        self._send("heartbeat", Beat(dict(self.seqs)), reaches=reaches)
+
+    def beat_of_nothing(self) -> None:
+        self._send("heartbeat", Beat({}))
 
     def bye(self) -> None:
         self._send("bye", Bye("", dict(self.seqs)))
@@ -202,6 +205,24 @@ def test_who_comes_late_may_have_the_last_or_all_that_is_kept() -> None:
                     there.socket.recv()
             while there.socket.poll(300):
                 there.socket.recv()
+
+
+def test_a_message_that_is_missing_with_the_only_heartbeat_that_told_of_it_is_found() -> None:
+    with station() as there, Subscriber(there.results, timeout=0.5) as subscriber:
+        there.greet()
+        there.beat()
+        there.say("a")
+        assert heard(subscriber) == [("a", 1)]
+        there.say("a", reaches="nobody")
+        there.beat(reaches="nobody")
+        there.beat_of_nothing()
+        assert heard(subscriber) == []
+        there.greet(subscriber, subscriptions=1)
+        assert heard(subscriber) == [("a", 2)]
+        there.beat()
+        assert heard(subscriber) == []
+        assert not there.socket.poll(100)  # it is sure now, and asks no more
+        assert subscriber.lost == 0
 
 
 def test_without_control_it_counts_as_before() -> None:

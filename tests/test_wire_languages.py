@@ -62,6 +62,20 @@ def test_a_client_in_javascript_detects_gaps_and_recovers_them(node: Path) -> No
     assert len(came) == 6
 
 
+def test_a_client_in_javascript_finds_what_no_heartbeat_told(node: Path) -> None:
+    with station() as there, listening(node, there) as process:
+        there.beat()
+        there.say("a", reaches="nobody")
+        there.beat(reaches="nobody")
+        there.beat_of_nothing()
+        there.greet(subscriptions=1)
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["seq"] == 1
+        there.bye()
+        _, wrong = process.communicate(timeout=30)
+    assert (process.returncode, wrong) == (0, "")
+
+
 def test_a_client_in_javascript_is_told_what_is_gone(node: Path) -> None:
     with station(HistoryConfig(messages=2)) as there, listening(node, there) as process:
         for reaches in ("them", "nobody", "nobody", "nobody"):

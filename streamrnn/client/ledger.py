@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from streamrnn import wire
 from streamrnn.wire import Beat, Bye, Hello, Message
 
-_UNKEPT = tuple(wire.topic_of(kind) for kind in ("hello", "heartbeat"))  # told anew, and so never missed
+_BEATS = wire.topic_of("heartbeat")
+_UNKEPT = (wire.topic_of("hello"), _BEATS)  # told anew, and so never missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,11 @@ class Ledger:
     def __init__(self, topics: Sequence[str]) -> None:
         self.run = ""
         self.greeted = False  # by the present run
+        self.in_doubt = False  # a heartbeat never came, and what it told is known only after another hello
         self._topics = tuple(topics)
         self._begun = False
         self._over = False
+        self._beats = 0
         self._counts: dict[str, int] = {}
 
     def follow(self, message: Message) -> list[Missing]:
@@ -59,7 +62,7 @@ class Ledger:
             if self._begun and not self._over:
                 missing.append(Turn(self.run, self._counts))
             self.run, self._counts = message.run, {}
-            self.greeted = self._over = False
+            self.greeted = self._over = self.in_doubt = False
         # The body first: it tells of messages before this one.
         body = message.body
         if isinstance(body, Hello) and not self._begun:
@@ -70,7 +73,13 @@ class Ledger:
         elif isinstance(body, Beat | Bye | Hello) and self._begun:
             for topic, seq in body.topics.items():
                 missing += self._count(topic, seq, seq)
-        self.greeted |= isinstance(body, Hello)
+        if isinstance(body, Hello):
+            self.greeted, self.in_doubt = True, False
+            self._beats = body.topics.get(_BEATS, 0)
+        elif isinstance(body, Beat):
+            # A topic whose last message and whose only heartbeat were left out would never be missed.
+            self.in_doubt |= self.greeted and message.seq > self._beats + 1
+            self._beats = message.seq
         self._over |= isinstance(body, Bye)
         return missing + self._count(message.topic, message.seq, message.seq - 1)
 

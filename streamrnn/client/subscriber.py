@@ -17,10 +17,11 @@ from streamrnn.client.ledger import Begin, Ledger, Missing
 from streamrnn.client.recovery import AUTO, Loss, Recovery
 from streamrnn.errors import did_you_mean
 from streamrnn.events import KINDS
-from streamrnn.wire import Hello, Message, WireError
+from streamrnn.wire import Beat, Hello, Message, WireError
 
 STALE_S = 3.0  # without a heartbeat, of which one comes each second
 _OWN = ("hello", "heartbeat", "bye")
+_GREETING = wire.topic_of("hello").rstrip("/")  # which nobody else subscribes to
 _IDS = 16_384  # events that are known again when they come a second time
 _LOSSES = 1024
 _QUEUE = 20_000  # messages that may wait until we read them: a program may pause for a while
@@ -119,6 +120,10 @@ class Subscriber(Connection):
             missing = self._ledger.follow(message)
             if isinstance(message.body, Hello):
                 self._recovery.hear(message.body.control)
+            elif isinstance(message.body, Beat) and self._ledger.in_doubt:
+                # Who subscribes to it anew is greeted anew, behind all that is on its way.
+                self._socket.unsubscribe(_GREETING)
+                self._socket.subscribe(_GREETING)
             self._ready = self._recovered(missing, message) if missing else iter((message,))
 
     def take_losses(self) -> list[Loss]:
