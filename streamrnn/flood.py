@@ -73,7 +73,11 @@ def flood(count: int, per_second: float, subscribers: int, stuck: int, told: Cal
         before, begun = _memory_mb(), time.monotonic()
         _publish(publisher, count, per_second, told)
         took, memory = time.monotonic() - begun, _memory_mb() - before
-        publisher.close("all is said", lambda: 2.0)
+        # As a daemon that goes on: heartbeats tell those who are late of what they have not had.
+        until = time.monotonic() + 4 * _PATIENCE_S
+        while any(each.poll() is None for each in listening) and time.monotonic() < until:
+            time.sleep(min(0.05, publisher.attend()))
+        publisher.close("all is said", lambda: 1.0)
         heeded = [msgspec.json.decode(each.communicate(timeout=_PATIENCE_S)[0], type=Heeded) for each in listening]
     finally:
         for each in listening:
