@@ -87,6 +87,8 @@ class Control:
         `where` is the thread: "control" for what is done at once and touches no engine, "engine" for what must be the
         engine's thread, "worker" for what takes long and looks after itself.
         """
+        if name in self._methods:
+            raise ValueError(f"{name}: another answers calls of that name already")
         self._methods[name] = Method(params, do, where)
 
     def bind(self, config: ControlConfig) -> None:

@@ -32,10 +32,11 @@ LAYERS = (
     ("control", "journal", "statefile"),
     ("journaling",),
     ("history",),
+    ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("streams", "reloading"),
     ("watch", "overseeing"),
-    ("service", "training"),
+    ("service", "training", "flood"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -60,6 +61,7 @@ DAEMON = (
     "metrics",
     "watch",
     "logs",
+    "flood",
 )
 EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
 TORCH = (
@@ -99,7 +101,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command"),
+    "subprocess": ("speech", "commands", "sinks.command", "flood"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

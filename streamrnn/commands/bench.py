@@ -3,13 +3,15 @@
   streamrnn bench
   streamrnn bench mine.bundle --json
   streamrnn bench --loop
+  streamrnn bench --results 1000000
   streamrnn bench --models configs/digits.yaml --data recordings/ --set training.steps=600
   streamrnn bench --carrying configs/digits.yaml --data recordings/ --set training.steps=600
 
 The first two measure a bundle on the onnx backend. --loop measures the onnx and the torch backend side by side with
 torchaudio's MelSpectrogram and nn.GRU in a hand-written loop. --models trains a recognizer of your config with each
 recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost. --carrying trains it without
-carried state, with it, and with state carried over unrelated words, and plays each to the end of a stream.
+carried state, with it, and with state carried over unrelated words, and plays each to the end of a stream. --results
+publishes so many results to two subscribers that read and one that is stuck, and tells what each of the two got.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--carrying", type=Path, metavar="CONFIG", help="train and compare ways to carry the state; needs torch"
     )
+    what.add_argument("--results", type=int, metavar="N", help="publish N results, and count what arrives")
+    parser.add_argument("--per-second", type=float, default=10_000.0, metavar="N", help="of --results; %(default)g")
     parser.add_argument(
         "--data", type=Path, action="append", default=[], metavar="DIR", help="of --models and --carrying; repeatable"
     )
@@ -55,7 +59,24 @@ def run(arguments: argparse.Namespace) -> int:
         return _trained(arguments, arguments.models, "compare", "GRU, LSTM and the plain RNN")
     if arguments.carrying is not None:
         return _trained(arguments, arguments.carrying, "carrying", "Carried state")
+    if arguments.results is not None:
+        return _results(arguments)
     return _costs(arguments)
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    """1 if any subscriber that reads lost a result."""
+    import msgspec
+    from tqdm import tqdm
+
+    from streamrnn import flood
+
+    if arguments.results < 1 or not arguments.per_second > 0:
+        raise ConfigError(f"--results {arguments.results} --per-second {arguments.per_second}: write numbers above 0")
+    with tqdm(total=arguments.results, unit="result", disable=None) as bar:
+        flooded = flood.flood(arguments.results, arguments.per_second, subscribers=2, stuck=1, told=bar.update)
+    print(json.dumps(msgspec.to_builtins(flooded), indent=1) if arguments.json else "\n".join(flood.lines(flooded)))
+    return int(any(each.received != flooded.count or each.lost for each in flooded.subscribers))
 
 
 def _costs(arguments: argparse.Namespace) -> int:
