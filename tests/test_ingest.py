@@ -487,7 +487,7 @@ def test_a_daemon_that_is_killed_and_comes_back_loses_nothing_that_is_not_declar
         heard: list[Message] = []
         while not (heard and isinstance(heard[-1].body, Status) and heard[-1].body.state == "ended"):
             heard.append(listening.receive(30.0))
-    thread.join(20)
+        thread.join(20)
     assert not thread.is_alive()
     assert not failed
     gaps = [each.body for each in heard if isinstance(each.body, Lost)]
