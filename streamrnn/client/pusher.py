@@ -66,6 +66,7 @@ class Pusher(Connection):
         self._most = round(buffer_s * rate)
         self._backlog = Backlog(channels, self._most)
         self._at = self._credit = 0  # the sample that is sent next, and how many may be
+        self._room = 0  # how many the daemon lets be on their way
         self._open = self._ending = self._ended = False
         self._heard = self._asked = self._gone = time.monotonic()
         self._largest = min(ingest.LARGEST_CHUNK, ingest.LARGEST_MESSAGE // (channels * ingest.DTYPES[dtype].itemsize))
@@ -105,7 +106,8 @@ class Pusher(Connection):
                 self.dropped += excess
             if self._when_full == "block":
                 self._flush()
-            self._backlog.trim(self._at)
+            # What the daemon has given no credit back for it has not heard: it is kept whatever `buffer_s` says.
+            self._backlog.trim(self._at, self._room - self._credit)
 
     def skip(self, samples: int) -> None:
         """Leave out samples that were lost: the daemon declares a gap."""
@@ -220,4 +222,5 @@ class Pusher(Connection):
         if credit.next is UNSET and not credit.n:
             return
         self._open, self._credit = True, credit.n
+        self._room = max(self._room, credit.n)
         self._at = max(self._backlog.first, 0 if credit.next is UNSET else credit.next)

@@ -239,6 +239,8 @@ class ZeromqSource(Source):
             if self._leaving[item.stream]:
                 # Of a client before: what is told comes in the order in which it was brought.
                 self._leaving[item.stream] -= isinstance(item, Ended)
+                if not self._leaving[item.stream]:
+                    del self._leaving[item.stream]
                 continue
             client = self._clients.get(item.stream)
             if client is not None:
