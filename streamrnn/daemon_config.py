@@ -10,6 +10,7 @@ from streamrnn.config import Role
 from streamrnn.errors import ConfigError
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
+from streamrnn.security import guarded
 
 
 class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +34,12 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_ms: Positive = 1000.0
 
 
+class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is let in: `keys` is a folder of streamrnn keygen; "" asks for none, on this machine alone."""
+
+    keys: str = ""
+
+
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do."""
 
@@ -40,12 +47,14 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[Annotated[PlugConfig, Role("source")], ...]
     sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
     engine: LimitsConfig = LimitsConfig()
+    security: SecurityConfig = SecurityConfig()
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:
         for key, listed in (("bundles", self.bundles), ("sources", self.sources), ("sinks", self.sinks)):
             if not listed:
                 raise ConfigError(f"{key}: empty; name at least one")
+        self._guard()
         seen: set[str] = set()
         for i, source in enumerate(self.sources):
             stream = getattr(source, "stream", "")
@@ -62,3 +71,13 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 where = f"{key}[{i}].endpoint"
                 if bound.setdefault(endpoint, where) != where:
                     raise ConfigError(f"{where}: {endpoint} is that of {bound[endpoint]} already; choose another port")
+
+    def _guard(self) -> None:
+        """Give the daemon's keys to whatever has an endpoint of its own. Raises ConfigError for one that needs them."""
+        for key in self.__struct_fields__:
+            there = getattr(self, key)
+            if isinstance(there, tuple):
+                keyed: Any = tuple(guarded(each, self.security.keys, f"{key}[{i}]") for i, each in enumerate(there))
+            else:
+                keyed = there if key == "security" else guarded(there, self.security.keys, key)
+            msgspec.structs.force_setattr(self, key, keyed)

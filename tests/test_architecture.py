@@ -17,10 +17,10 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk"),
+    ("errors", "chunk", "limits"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples"),
-    ("recognizer", "ingest", "operating"),
+    ("recognizer", "ingest", "operating", "security"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "backends.onnx", "backends.torch", "testing.torch"),
@@ -36,7 +36,7 @@ LAYERS = (
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
 DAEMON = ("service", "publisher", "intake", "stopping")
-EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
+EDGES = (*DAEMON, "security", "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
     "features",
@@ -62,7 +62,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": ("bundle", "training"),
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
-    "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
+    "zmq": (*DAEMON, "security", "sources.zeromq", "sinks.zeromq", "client"),
     "sounddevice": ("sources.microphone",),
     "threading": EDGES,
     "queue": EDGES,

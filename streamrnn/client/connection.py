@@ -7,7 +7,8 @@ import time
 
 import zmq
 
-from streamrnn.errors import DeviceError
+from streamrnn import security
+from streamrnn.errors import ConfigError, DeviceError
 
 _LOOK_S = 0.5  # how often a wait is left so that Ctrl-C is heard on every platform
 
@@ -15,15 +16,23 @@ _LOOK_S = 0.5  # how often a wait is left so that Ctrl-C is heard on every platf
 class Connection:
     """A socket with a context of its own, so that closing one waits for no other."""
 
-    def __init__(self, endpoint: str, kind: int, example: str) -> None:
-        """Connect. Raises DeviceError, with `example` as the repair, if the endpoint is none."""
+    def __init__(self, endpoint: str, kind: int, example: str, keys: str = "") -> None:
+        """Connect, with the secret certificate in the file `keys`, if any.
+
+        Raises DeviceError, with `example` as the repair, if the endpoint is none, ConfigError if the keys are not.
+        """
         self.endpoint = endpoint
         self._context = zmq.Context()
         # Whatever cuts a client off, Ctrl-C too: what cannot be sent holds up no exit. An orderly close says how long.
         self._context.linger = 0
         self._socket: zmq.Socket[bytes] = self._context.socket(kind)
         try:
+            security.introduce(self._socket, keys)
             self._socket.connect(endpoint)
+        except ConfigError:
+            self._socket.close(0)
+            self._context.term()
+            raise
         except zmq.ZMQError as error:
             self._socket.close(0)
             self._context.term()

@@ -37,14 +37,16 @@ class Pusher(Connection):
         when_full: Literal["block", "drop"] = "block",
         timeout: float = 5.0,
         waiting: Callable[[str], None] = lambda line: None,
+        keys: str = "",
     ) -> None:
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer.
 
+        `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them.
         `waiting` is told, in a line for people, when its first answer takes more than a second. Raises StreamError if
         it refuses the stream or it cannot be described so, DeviceError if the daemon does not answer.
         """
         start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype))
-        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT)
+        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT, keys)
         self.stream, self.dropped = stream, 0
         self._start, self._when_full, self._timeout = start, when_full, timeout
         self._next = self._credit = 0

@@ -34,11 +34,15 @@ class Subscriber(Connection):
         *,
         timeout: float = math.inf,
         until: Literal["closed", "bye"] = "closed",
+        keys: str = "",
     ) -> None:
-        """Raises DeviceError if the endpoint is none, WireError if a topic cannot match anything."""
+        """With `keys`, the path of a secret certificate of streamrnn keygen, to a daemon that asks for them.
+
+        Raises DeviceError if the endpoint is none, ConfigError if the keys are not, WireError if a topic cannot match.
+        """
         for topic in topics:
             _check_topic(topic)
-        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT)
+        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT, keys)
         self.timeout = timeout
         self.lost = 0
         self.malformed = 0

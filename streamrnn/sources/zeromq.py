@@ -9,9 +9,9 @@ from time import monotonic
 
 import zmq
 
-from streamrnn import ingest
+from streamrnn import ingest, security
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
-from streamrnn.errors import DeviceError, UserError
+from streamrnn.errors import ConfigError, DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
@@ -26,10 +26,14 @@ _LINGER_MS = 200
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
 class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
-    """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit."""
+    """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit.
+
+    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
+    """
 
     endpoint: str = ingest.ENDPOINT
     max_streams: Count = 256
+    keys: str = ""
 
 
 @dataclass(slots=True)
@@ -58,7 +62,6 @@ class ZeromqSource(Source):
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
-            (zmq.MAXMSGSIZE, ingest.LARGEST_MESSAGE),
             (zmq.RCVHWM, 100),
             (zmq.SNDHWM, 100),
             (zmq.HEARTBEAT_IVL, 1000),
@@ -66,7 +69,19 @@ class ZeromqSource(Source):
         ):
             self._router.setsockopt(option, value)
         try:
+            self.door = security.secure(
+                self._router,
+                self._context,
+                "ingest",
+                config.endpoint,
+                keys=config.keys,
+                largest=ingest.LARGEST_MESSAGE,
+            )
             self._router.bind(config.endpoint)
+        except ConfigError:
+            self._router.close(0)
+            self._context.term()
+            raise
         except zmq.ZMQError as error:
             self._router.close(0)
             self._context.term()
