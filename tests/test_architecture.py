@@ -28,7 +28,7 @@ LAYERS = (
     ("engine",),
     ("detector",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
-    ("service", "training"),
+    ("service", "training", "doctor"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -36,7 +36,7 @@ LAYERS = (
 # What `import streamrnn` and `python -m streamrnn` lead to stands below them in the table, so nothing imports them.
 
 DAEMON = ("service", "publisher", "intake", "stopping")
-EDGES = (*DAEMON, "security", "sources", "sinks", "client", "cli")
+EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
     "features",

@@ -141,16 +141,37 @@ def write(folder: Path, name: str, pair: KeyPair) -> Path:
     return secret
 
 
+def begin_list(folder: Path) -> None:
+    """An empty list of who is let in, where there is none yet. Raises ConfigError if it cannot be written."""
+    with _writing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (folder / ALLOWED).exists():
+            _create(folder / ALLOWED, _COMMENT, 0o600)
+
+
+def check_free(folder: Path, name: str) -> None:
+    """Raises ConfigError if the list lets a client of this name in already, or cannot be read."""
+    if any(client.name == name for client in read_allowed(folder).values()):
+        raise ConfigError(f"keys {folder / ALLOWED}: {name!r} is let in already; choose another name, or mend its line")
+
+
 def allow(folder: Path, name: str, public: bytes, roles: tuple[Role, ...]) -> None:
     """A line more in the list of a daemon. Raises ConfigError if the name stands there, or it cannot be written."""
+    check_free(folder, name)
     path = folder / ALLOWED
-    if path.exists() and any(client.name == name for client in read_allowed(folder).values()):
-        raise ConfigError(f"keys {path}: {name!r} is let in already; choose another name, or take its line out")
     with _writing(folder):
-        if not path.exists():
-            _create(path, _COMMENT, 0o600)
+        # Someone may have edited it and left the last line open.
+        text = path.read_text(encoding="utf-8")
+        gap = "" if not text or text.endswith("\n") else "\n"
         with path.open("a", encoding="utf-8") as file:
-            file.write(f"{','.join(roles)} {public.decode()} {name}\n")
+            file.write(f"{gap}{','.join(roles)} {public.decode()} {name}\n")
+
+
+def checked_key(text: str) -> bytes:
+    """A public key in Z85, or "" for none, as bytes. Raises ConfigError if it is neither."""
+    if text and not _KEY.fullmatch(text):
+        raise ConfigError(f"keys {text!r}: no Z85 key of 40 characters; copy public-key from the daemon's server.key")
+    return text.encode()
 
 
 def _role(text: str, where: str) -> Role:
