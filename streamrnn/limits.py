@@ -17,6 +17,7 @@ UNREAD_SUBSCRIPTIONS = 100  # of one connection; what is beyond waits in the net
 # Connections of one socket.
 MOST_CONNECTIONS = 256
 HANDSHAKE_MS = 5000  # after which one that has not said who it is must go
+GONE_S = 5  # after which a peer that the network no longer reaches is taken for gone
 BACKLOG = 128  # that wait to be taken
 HANDSHAKE_BYTES = 1024  # a part may have at least so many: a CURVE handshake does not fit into 256
 CURVE_BYTES = 64  # that CURVE adds to a part, at most

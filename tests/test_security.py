@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -243,6 +246,52 @@ def test_a_half_handshake_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, fol
         while half.recv(100):
             pass
         _wait(lambda: made.connections == 0)
+
+
+_FLOOD = """
+import sys, zmq
+context = zmq.Context()
+dealer = context.socket(zmq.DEALER)
+dealer.sndhwm = 0
+dealer.connect(sys.argv[1])
+for _ in range(20_000):
+    dealer.send(bytes(1000))
+print("sent", flush=True)
+sys.stdin.read()
+"""
+_SERVER = """
+import sys, time, zmq
+from streamrnn import security
+context = zmq.Context()
+router = context.socket(zmq.ROUTER)
+router.rcvhwm = 10
+router.setsockopt(zmq.HEARTBEAT_IVL, 100)  # as someone may who does not know
+router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
+door = security.secure(router, context, "ingest", "tcp://127.0.0.1:*", keys="", largest=1 << 20)
+router.bind("tcp://127.0.0.1:*")
+print(router.getsockopt_string(zmq.LAST_ENDPOINT), flush=True)
+sys.stdin.readline()
+time.sleep(0.5)
+print("here", flush=True)
+"""
+
+
+def test_a_peer_that_dies_while_its_messages_fill_the_queue_does_not_end_the_daemon() -> None:
+    """libzmq 4.3.5 ends the process by an assertion if heartbeats are on: issues 3937 and 4767 of libzmq."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", _SERVER], **pipes) as server:
+        assert server.stdout
+        assert server.stdin
+        at = server.stdout.readline().strip()
+        with subprocess.Popen([sys.executable, "-c", _FLOOD, at], **pipes) as flood:
+            assert flood.stdout
+            flood.stdout.readline()
+            time.sleep(0.5)  # for the queue to fill, which nothing tells
+            flood.kill()
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert server.stdout.readline() == "here\n"
+        server.kill()
 
 
 def test_a_porter_leaves_with_its_socket(folder: Path) -> None:

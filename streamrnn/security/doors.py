@@ -15,7 +15,7 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from streamrnn.limits import BACKLOG, CURVE_BYTES, HANDSHAKE_BYTES, HANDSHAKE_MS, MOST_CONNECTIONS
+from streamrnn.limits import BACKLOG, CURVE_BYTES, GONE_S, HANDSHAKE_BYTES, HANDSHAKE_MS, MOST_CONNECTIONS
 from streamrnn.security import keys as certificates
 from streamrnn.security.connections import cut
 from streamrnn.security.exposure import require_keys
@@ -51,6 +51,14 @@ def secure(
         (zmq.MAXMSGSIZE, max(largest + CURVE_BYTES, HANDSHAKE_BYTES)),
         (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
         (zmq.BACKLOG, BACKLOG),
+        # Never ZeroMQ's heartbeats at a server: one to a peer that has gone while its messages fill the queue ends the
+        # process by an assertion of libzmq (issues 3937 and 4767 there). The system finds out who has gone as well.
+        (zmq.HEARTBEAT_IVL, 0),
+        (zmq.TCP_KEEPALIVE, 1),
+        (zmq.TCP_KEEPALIVE_IDLE, GONE_S - 2),
+        (zmq.TCP_KEEPALIVE_INTVL, 1),
+        (zmq.TCP_KEEPALIVE_CNT, 2),
+        (zmq.TCP_MAXRT, GONE_S * 1000),
     ):
         server.setsockopt(option, value)
     if keys:

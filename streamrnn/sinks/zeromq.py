@@ -50,8 +50,6 @@ class ZeromqSink(Sink):
             (zmq.SNDBUF, 1 << 18),
             (zmq.RCVHWM, UNREAD_SUBSCRIPTIONS),
             (zmq.XPUB_VERBOSE, 1),  # tell of every subscription, not only of the first to a topic
-            (zmq.HEARTBEAT_IVL, 2000),
-            (zmq.HEARTBEAT_TIMEOUT, 10_000),
         ):
             self._socket.setsockopt(option, value)
         try:

@@ -64,8 +64,6 @@ class ZeromqSource(Source):
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
             (zmq.RCVHWM, 100),
             (zmq.SNDHWM, 100),
-            (zmq.HEARTBEAT_IVL, 1000),
-            (zmq.HEARTBEAT_TIMEOUT, 5000),
         ):
             self._router.setsockopt(option, value)
         try:
