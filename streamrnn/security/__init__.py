@@ -3,5 +3,6 @@
 from streamrnn.security.doors import Door, introduce, roles_of, secure
 from streamrnn.security.exposure import guarded
 from streamrnn.security.keys import ROLES, SERVER
+from streamrnn.security.refusals import Refusals
 
-__all__ = ["ROLES", "SERVER", "Door", "guarded", "introduce", "roles_of", "secure"]
+__all__ = ["ROLES", "SERVER", "Door", "Refusals", "guarded", "introduce", "roles_of", "secure"]

@@ -103,7 +103,8 @@ class Door:
         watched = f"inproc://door-{id(server)}"
         server.monitor(watched, _EVENTS)
         self._events: zmq.Socket[bytes] = context.socket(zmq.PAIR)
-        self._events.linger = 0
+        # Without a bound: libzmq's own thread would wait for room.
+        self._events.rcvhwm = self._events.linger = 0
         self._events.connect(watched)
         threading.Thread(target=self._run, name=f"{kind} door", daemon=True).start()
 
