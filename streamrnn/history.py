@@ -136,9 +136,9 @@ class History(Sink):
     def answer_on(self, control: Control) -> None:
         """Add the methods `replay`, `snapshot` and `history`."""
         # What may be long, and read the disk, is no work for the control's own thread.
-        control.add("replay", Replay, self.replay, where="worker")
-        control.add("snapshot", Snapshot, self.snapshot, where="worker")
-        control.add("history", NoParams, lambda _: self.state(), where="worker")
+        control.add("replay", Replay, self.replay, where="worker", role="read")
+        control.add("snapshot", Snapshot, self.snapshot, where="worker", role="read")
+        control.add("history", NoParams, lambda _: self.state(), where="worker", role="read")
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Keep it, and let go of what is beyond the limits."""

@@ -43,7 +43,7 @@ class Overseer:
 
     def answer_on(self, control: Control) -> None:
         """Let `control` call it."""
-        control.add("status", NoParams, lambda _: self.status(), where="engine")
+        control.add("status", NoParams, lambda _: self.status(), where="engine", role="read")
         control.add("reload", NoParams, lambda _: {"generation": self._reloader.reload()}, where="worker")
         control.add("keep", NoParams, lambda _: self._keep_now(), where="engine")
         control.add("reset", OfStream, self._reset, where="engine")

@@ -17,10 +17,10 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify"),
+    ("errors", "chunk", "notify", "limits"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples", "vitals"),
-    ("recognizer", "ingest", "operating", "calls"),
+    ("recognizer", "ingest", "operating", "calls", "security"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("snapshot",),
     ("stretch",),
@@ -36,7 +36,7 @@ LAYERS = (
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("streams", "reloading"),
     ("watch", "overseeing"),
-    ("service", "training", "flood"),
+    ("service", "training", "flood", "doctor"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -63,7 +63,7 @@ DAEMON = (
     "logs",
     "flood",
 )
-EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
+EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
     "features",
@@ -89,7 +89,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": ("bundle", "training"),
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
-    "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
+    "zmq": (*DAEMON, "security", "sources.zeromq", "sinks.zeromq", "client"),
     "paho": ("sinks.mqtt",),
     "prometheus_client": ("health",),
     "sounddevice": ("sources.microphone",),

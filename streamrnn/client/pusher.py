@@ -50,9 +50,11 @@ class Pusher(Connection):
         buffer_s: float = 30.0,
         timeout: float = 5.0,
         waiting: Callable[[str], None] = lambda line: None,
+        keys: str = "",
     ) -> None:
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer, or be away.
 
+        `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them.
         `waiting` is told, in a line for people, when its first answer takes more than a second, and when it has gone.
         Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
@@ -60,7 +62,7 @@ class Pusher(Connection):
         start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype, run))
         if not 0 <= buffer_s < 86_400:
             raise StreamError(f"{stream}: buffer_s is {buffer_s:g}; give 0 up to a day")
-        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT)
+        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT, keys)
         self.stream, self.dropped, self.restarts = stream, 0, 0
         self._start, self._when_full, self._timeout, self._waiting = start, when_full, timeout, waiting
         self._most = round(buffer_s * rate)

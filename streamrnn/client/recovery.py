@@ -55,12 +55,13 @@ class Loss:
 class Recovery:
     """Fills what is missing by the methods `replay` and `snapshot` of the daemon that publishes on `results`."""
 
-    def __init__(self, results: str, control: str, topics: Sequence[str]) -> None:
+    def __init__(self, results: str, control: str, topics: Sequence[str], keys: str) -> None:
         """`control` is where it takes calls, "auto" what its hello says, "off" nowhere. Raises DeviceError."""
         self._results, self._topics = results, tuple(topics)
         self._fixed = control != AUTO
         self._place = "" if control in (AUTO, OFF) else control
-        self._control = Control(self._place) if self._place else None
+        self._keys = keys
+        self._control = Control(self._place, keys=keys) if self._place else None
         self._rest_until = 0.0
 
     def hear(self, place: str) -> None:
@@ -69,7 +70,7 @@ class Recovery:
         if not self._fixed and place != self._place:
             self.close()
             self._place = place
-            self._control = Control(place) if place else None
+            self._control = Control(place, keys=self._keys) if place else None
 
     def fill(self, missing: Sequence[Missing]) -> Iterator[Message | Loss]:
         """What can be had of it, topic by topic in its order, and what cannot."""

@@ -48,15 +48,17 @@ class Subscriber(Connection):
         until: Literal["closed", "bye"] = "closed",
         begin: Literal["now", "last", "kept"] = "now",
         control: str = AUTO,
+        keys: str = "",
     ) -> None:
         """Begin with what is said from now on, with the last message of each topic, or with all that is kept.
 
-        `control` is where the daemon takes calls: "auto" what its hello says, "off" to ask for nothing again. Raises
-        DeviceError if an endpoint is none, WireError if a topic cannot match anything.
+        `control` is where the daemon takes calls: "auto" what its hello says, "off" to ask for nothing again.
+        `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them. Raises
+        DeviceError if an endpoint is none, ConfigError if the keys are not, WireError if a topic cannot match anything.
         """
         for topic in topics:
             _check_topic(topic)
-        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT)
+        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT, keys)
         self._socket.rcvhwm = _QUEUE
         self.timeout = timeout
         self.lost = self.recovered = self.duplicates = self.malformed = 0
@@ -68,7 +70,7 @@ class Subscriber(Connection):
         self._heard_at = -math.inf
         self._named = tuple(kind for kind in _OWN if any(topic.startswith(f"{wire.PREFIX}{kind}") for topic in topics))
         try:
-            self._recovery = Recovery(endpoint, control, topics)
+            self._recovery = Recovery(endpoint, control, topics, keys)
         except BaseException:
             self._shut(0.0)
             raise

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("endpoint", nargs="?", default=RESULTS_ENDPOINT, metavar="ENDPOINT", help="default %(default)s")
     parser.add_argument("--topic", action="append", default=[], metavar="PREFIX", help=f"default {PREFIX}: everything")
+    parser.add_argument("--keys", default="", metavar="FILE", help="your secret certificate, of streamrnn keygen")
     parser.add_argument("--json", action="store_true", help="JSON lines, as on the wire")
     parser.add_argument(
         "--until", choices=("closed", "bye"), default="closed", help="bye: end when the daemon says goodbye"
@@ -42,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.client import Subscriber
     from streamrnn.wire import PREFIX
 
-    with Subscriber(arguments.endpoint, arguments.topic or [PREFIX], until=arguments.until) as subscriber:
+    with Subscriber(
+        arguments.endpoint, arguments.topic or [PREFIX], until=arguments.until, keys=arguments.keys
+    ) as subscriber:
         _tell(f"listening to {arguments.endpoint}; Ctrl-C ends it")
         with contextlib.suppress(KeyboardInterrupt):
             _listen(subscriber, arguments)
