@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", default="dev", metavar="NAME", help="of both: judge on it; default %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="of both: write the tables as a Markdown page")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="of both: keep the bundles they train in this folder")
     parser.add_argument("--batches", default="1,16,64,512", metavar="N,...", help="streams at once; %(default)s")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contestant at each size; %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -109,7 +110,7 @@ def _trained(arguments: argparse.Namespace, config: Path, room: str, title: str)
     except ModuleNotFoundError as error:
         raise _needs(error) from None
     with tempfile.TemporaryDirectory(prefix="streamrnn-compare-") as folder:
-        job = Job(plan, tuple(arguments.data), data, Path(folder))
+        job = Job(plan, tuple(arguments.data), data, _kept(arguments.keep) if arguments.keep else Path(folder))
         compared = comparison.compare(job, judged, lambda line: print(line, file=sys.stderr, flush=True))
     if arguments.out:
         page = "\n".join([f"# {title}", "", _made_by(arguments), "", *comparison.lines(compared, plan)])
@@ -124,12 +125,21 @@ def _trained(arguments: argparse.Namespace, config: Path, room: str, title: str)
     return 0
 
 
+def _kept(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--keep {folder}: {error.strerror or error}; choose another folder") from None
+    return folder
+
+
 def _made_by(arguments: argparse.Namespace) -> str:
     """What to type to make the page again; the name of a data folder is enough, wherever it lies."""
     what = "--models" if arguments.models is not None else "--carrying"
     words = [f"streamrnn bench {what}", str(arguments.models or arguments.carrying)]
     words += [f"--data {folder.resolve().name}" for folder in arguments.data]
     words += [f"--set {override}" for override in arguments.overrides or []]
+    words += [f"--keep {arguments.keep}"] if arguments.keep else []
     return f"Made by `{' '.join(words)} --out {arguments.out}`, judged on the split `{arguments.split}`."
 
 
