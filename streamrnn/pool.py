@@ -79,6 +79,10 @@ class Pool:
         self._fresh(row)
         return Listener(session, reader, self.serving.recognizer.hop, row)
 
+    def state(self, listener: Listener) -> ArrayState:
+        """A copy of what a stream's row remembers, `(1, ...)`."""
+        return self._states.gather([listener.row])
+
     def notice(self, listener: Listener) -> None:
         """Put a listener that has something to do at the end of those that wait."""
         if not listener.queued and not listener.left and self._has_work(listener):
