@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_budget(parser)
     parser.add_argument("--hours", type=_positive, metavar="H", help="judge a stream of H hours composed of the data")
     parser.add_argument(
-        "--beside", choices=["resets"], help="of --hours: play them once more, with a fresh state before every utterance"
+        "--beside",
+        choices=["resets"],
+        help="of --hours: play them once more, with a fresh state before every utterance",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
     parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")

@@ -96,11 +96,11 @@ def noises(result: Result) -> dict[str, dict[str, Any]]:
         under = Under(recording)
         for name, places in (("said", range(len(stream.said))), ("missed", stream.matching.missed)):
             for s in places:
-                if noise := under.noise(stream.said[s]):
-                    totals[-noise[0], noise[1]][name] += 1
+                if there := under.noise(stream.said[s]):
+                    totals[-there[0], there[1]][name] += 1
         for h in stream.matching.false if id(stream) in whole else ():
-            if noise := under.noise(stream.heard[h]):
-                totals[-noise[0], noise[1]]["false"] += 1
+            if there := under.noise(stream.heard[h]):
+                totals[-there[0], there[1]]["false"] += 1
     found: dict[str, dict[str, Any]] = {}
     for key in sorted({*totals, *seconds}):
         count = totals[key]

@@ -117,7 +117,7 @@ class Composed:
 
     @cached_property
     def openings(self) -> tuple[int, ...]:
-        """A sample before each utterance, word or not: half a second before it, or half of the pause if that is less."""
+        """A sample before each utterance, word or not: half a second before it, or amid a pause that is shorter."""
         before, found = 0, []
         for cut in self.cuts:
             found.append(max(cut.start - round(_OPENING_S * self.rate), (before + cut.start) // 2))

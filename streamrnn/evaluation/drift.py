@@ -61,7 +61,7 @@ def drift(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "inside": first[name]["low"] <= last[name]["value"] <= first[name]["high"],
             "trend": msgspec.to_builtins(trend(those, name)),
         }
-    found["state_norms"] = change([row["state_norms"] for row in rows if row.get("state_norms")])
+    found["state_norms"] = change([row["state_norms"] for row in rows if row["state_norms"]])
     return found
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from itertools import chain, count, cycle
 
 import msgspec
 import numpy as np
@@ -56,6 +57,7 @@ def play(
     chunk_s: float | Sequence[float],
     ended: Callable[[Play], None] = lambda each: None,
     heard_s: Callable[[float], object] = lambda seconds: None,
+    *,
     look: Callable[[int, float, ArrayState], object] = lambda place, seconds, state: None,
 ) -> list[list[Event]]:
     """The events of each recording, in the order of `plays`; `ended` is told of each as it ends, `heard_s` of seconds.
@@ -76,7 +78,7 @@ def play(
             engine.open(str(place), recording.rate, recording.channels)
             seconds = [chunk_s] if isinstance(chunk_s, (int, float)) else chunk_s
             chunks = _chunks(plays[place], [max(1, round(each * recording.rate)) for each in seconds])
-            active[place] = 0, _cut(chunks, _look_every(recording))
+            active[place] = 0, _cut(chunks, count(every := _look_every(recording), every))
         if not active:
             return heard
         seen = []
@@ -110,25 +112,25 @@ def play_apart(
     """
     check_channels(serving, recording)
     starts = [0, *(edge for edge in edges if 0 < edge < recording.length)]
-    engine, events = Engine([serving]), list[Event]()
-    at = number = 0
-    engine.open("0", recording.rate, recording.channels)
-    # Many stretches end in a block, and are heard side by side.
-    for block in recording.blocks(round(_APART_S * recording.rate)):
-        while len(block):
-            last = number + 1 == len(starts)
-            part = block if last else block[: starts[number + 1] - at]
-            engine.push(str(number), at - starts[number], part)
-            at, block = at + len(part), block[len(part) :]
-            heard_s(len(part) / recording.rate)
-            if not last and at == starts[number + 1]:
+    engine, heard = Engine([serving]), list[Event]()
+    at, waiting, number = 0, 0.0, -1
+    for part in _cut(recording.blocks(_SMALLEST_READ), starts[1:]):
+        if number + 1 < len(starts) and at == starts[number + 1]:
+            if at:
                 engine.finish(str(number))
-                number += 1
-                engine.open(str(number), recording.rate, recording.channels)
-        events += [_moved(event, starts[int(event.stream)]) for event in engine.run()]
+            number += 1
+            engine.open(str(number), recording.rate, recording.channels)
+        engine.push(str(number), at - starts[number], part)
+        at += len(part)
+        waiting += len(part) / recording.rate
+        heard_s(len(part) / recording.rate)
+        # Stretches that wait together are heard side by side.
+        if waiting >= _APART_S:
+            heard += engine.run()
+            waiting = 0.0
     engine.finish(str(number))
-    events += [_moved(event, starts[int(event.stream)]) for event in engine.run()]
-    return sorted(events, key=lambda event: event.sample)
+    moved = [_moved(event, starts[int(event.stream)]) for event in [*heard, *engine.run()]]
+    return sorted(moved, key=lambda event: event.sample)
 
 
 def _moved(event: Event, by: int) -> Event:
@@ -235,14 +237,18 @@ def _look_every(recording: Playable) -> int:
     return max(1, round(LOOK_S * recording.rate))
 
 
-def _cut(chunks: Iterator[Samples], every: int) -> Iterator[Samples]:
-    """The same chunks, parted where they reach over a multiple of so many samples."""
-    at = 0
+def _cut(chunks: Iterable[Samples], edges: Iterable[int]) -> Iterator[Samples]:
+    """The same chunks, parted where they reach over an edge; edges rise."""
+    at, rising = 0, iter(edges)
+    edge = next(rising, sys.maxsize)
     for chunk in chunks:
-        while len(chunk):
-            part = chunk[: every - at % every]
+        start = 0
+        while start < len(chunk):
+            part = chunk[start : start + edge - at]
             yield part
-            at, chunk = at + len(part), chunk[len(part) :]
+            at, start = at + len(part), start + len(part)
+            if at == edge:
+                edge = next(rising, sys.maxsize)
 
 
 def _around(recording: Playable, length: int, longest_s: float, margin: int) -> Iterator[Samples]:

@@ -123,7 +123,7 @@ def evaluate(
     def look(place: int, seconds: float, state: ArrayState) -> None:
         norms[place].add(seconds - plays[place].margin / plays[place].recording.rate, state)
 
-    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s, look)
+    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s, look=look)
     judged = [judge(*each, config) for each in zip(plays, heard, norms, strict=True)]
     words = [stream for stream in judged if is_clip(stream.recording, config)]
     streams = [stream for stream in judged if not is_clip(stream.recording, config)]

@@ -1,4 +1,4 @@
-"""What the data says lies under a stretch of a stream: a segment, a noise; found without looking through a day of it."""
+"""What the data says lies under a stretch of a stream: a segment, a noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Under:
         first = bisect_right(self._reached, interval.start)
         last = bisect_left(self._starts, interval.end)
         shared = [
-            (min(segment.end / self._rate, interval.end) - max(segment.start / self._rate, interval.start), segment.label)
+            (
+                min(segment.end / self._rate, interval.end) - max(segment.start / self._rate, interval.start),
+                segment.label,
+            )
             for segment in self._segments[first:last]
         ]
         most, label = max(shared, default=(0.0, ""))
