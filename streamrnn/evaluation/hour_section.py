@@ -22,7 +22,8 @@ def hours(document: dict[str, Any]) -> str:
     beside = document.get("beside", {})
     parts += [_stream(stream, beside) for stream in streams]
     for name, each in beside.items():
-        told = "".join(f"<li>{escape(line.strip())}</li>" for line in comparing.compared_lines(each["compared"]))
+        compared = (" ".join(line.split()) for line in comparing.compared_lines(each["compared"]))
+        told = "".join(f"<li>{escape(line)}</li>" for line in compared)
         parts.append(
             f"<h3>The state carried, and with {escape(name)}</h3><p>The same sound was played once more with a fresh "
             "state before every utterance. Here is the state carried through all of it, there is with a fresh one."

@@ -117,13 +117,13 @@ def _bundle_lines(lived: Lived) -> list[str]:
     columns = ["hour", "words found", "false accepts", *(f"norm of {name}" for name in layers)]
     columns += ["words found, resets", "false accepts, resets"]
     told = [*drift.sentences(stream["drift"]), *(f"With resets: {line}" for line in _last(resets["drift"]))]
-    compared = [line.strip() for line in comparing.compared_lines(resets["compared"])]
+    compared = [" ".join(line.split()) for line in comparing.compared_lines(resets["compared"])]
     return [
         f"Bundle {lived.sha[:12]}; {report['composed']['hours']:g} hours with {lived.words} words, of "
         f"{report['distinct_minutes']:g} minutes of different material (minutes: {sources}).",
         "",
         *(f"- {sentence}" for sentence in told),
-        *(f"- Carried (here) against resets (there), the same words: {line}" for line in compared),
+        *(f"- Carried (here) against resets (there), on the same sound: {line}." for line in compared),
         "",
         f"| {' | '.join(columns)} |",
         f"|{'---:|' * len(columns)}",
