@@ -184,12 +184,12 @@ def test_turns_are_every_clip_before_any_again_each_at_its_place(folder: Path) -
     assert len({(turn.path, turn.gain) for turn in turns}) == len(turns)
     for turn in turns:
         heard, said = turn.samples(), turn.clip.samples()
-        assert len(heard) == turn.length == turn.pause + len(said)
+        assert len(heard) == turn.length == turn.pause + len(said) + turn.rate // 2
         assert np.array_equal(turn.samples(), heard)
         (segment,), (own,) = turn.segments, turn.clip.segments
         assert (segment.start - turn.pause, segment.label) == (own.start, own.label)
         if turn.snr_db > 100:
-            np.testing.assert_allclose(heard[turn.pause :], said * turn.gain, atol=1e-6)
+            np.testing.assert_allclose(heard[turn.pause : turn.pause + len(said)], said * turn.gain, atol=1e-6)
 
 
 def test_a_day_with_resets_stands_beside_it_in_report_and_page(

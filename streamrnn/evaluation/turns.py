@@ -18,12 +18,17 @@ from streamrnn.evaluation.recordings import Recording
 
 _GAIN_DB = (-12.0, 0.0)
 _PAUSE_S = (0.0, 1.5)
+# The noise goes on behind the clip: if it ended there, its end would tell where the word ends.
+_AFTER_S = 0.5
 _SNR_DB = (CLEAN, 30.0, 20.0)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A clip as it is played once: `pause` samples before it, at a `gain`, white noise `snr_db` below all of it."""
+    """A clip as it is played once, at a `gain`: `pause` samples before it, half a second after it.
+
+    White noise `snr_db` below the clip lies under all of that.
+    """
 
     clip: Recording
     pause: int
@@ -69,7 +74,11 @@ class Turn:
     @property
     def length(self) -> int:
         """Its number of samples."""
-        return self.pause + self.clip.length
+        return self.pause + self.clip.length + self._after
+
+    @property
+    def _after(self) -> int:
+        return round(_AFTER_S * self.rate)
 
     @property
     def seconds(self) -> float:
@@ -84,7 +93,7 @@ class Turn:
     def samples(self) -> Samples:
         """All of it, float32 `(time, channels)`, always the same. Raises RecordingError."""
         said = self.clip.samples() * np.float32(self.gain)
-        heard = np.concatenate([np.zeros((self.pause, self.channels), np.float32), said])
+        heard = np.pad(said, ((self.pause, self._after), (0, 0)))
         if self.snr_db != CLEAN:
             level = float(np.sqrt(np.mean(np.square(said, dtype=np.float64)))) * 10 ** (-self.snr_db / 20)
             white = np.random.default_rng(self.seed).standard_normal(heard.shape, np.float32)

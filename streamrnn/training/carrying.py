@@ -30,7 +30,7 @@ WAYS = (
     ("carried", "truncated BPTT, state carried over unrelated words", Range(2, 7), 0.05),
 )
 PLAYED = ("whole clip", "streamed, reset before each", "streamed, never reset")
-TIMES = 20  # each clip is played
+TIMES = 10  # each clip is played
 _MARGIN_S = 0.5
 
 
