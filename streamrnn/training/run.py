@@ -157,7 +157,7 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     if not plan.calibration.hours:
         return bundle
     print(f"measuring {plan.calibration.hours:g} h of what was held out", file=out, flush=True)
-    bundle = evidence.add(bundle, plan, job.folders, judged, kept)
+    bundle = evidence.add(bundle, plan, job.folders, [*judged, *loading.apart(recordings)], kept)
     for told in calibrating.lines(bundle.det):
         print(told, file=out, flush=True)
     return bundle
