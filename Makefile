@@ -8,7 +8,7 @@ CONFIG ?= configs/digits.yaml
 OUT ?= digits.bundle
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run train test check bench compare clean recordings
+.PHONY: help setup run train test check bench compare drift clean recordings
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -37,6 +37,9 @@ bench: setup  ## microseconds a frame: onnx and torch against a hand-written tor
 
 compare: recordings setup  ## make compare DATA=dir: GRU, LSTM and RNN trained alike, the tables into docs/comparison.md
 	$(FULL)/bin/streamrnn bench --models $(CONFIG) --data $(DATA) --set training.steps=1000 --out docs/comparison.md
+
+drift: recordings $(LIGHT)/installed  ## make drift DATA="dir ...": a day of the shipped bundles into docs/long-streams.md
+	$(LIGHT)/bin/streamrnn bench --drift digits wakeword $(foreach dir,$(DATA),--data $(dir)) --out docs/long-streams.md
 
 clean:  ## take away what the others made, environments too
 	rm -rf $(LIGHT) $(FULL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

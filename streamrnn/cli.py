@@ -26,6 +26,8 @@ COMMANDS = {
     "push": "send a recording to a daemon",
     "check": "the law and the golden answer, on your own bundle",
     "devices": "microphones of this machine",
+    "keygen": "keys for a daemon that the network can reach",
+    "doctor": "what a daemon needs of this machine, and what to mend",
     "bench": "microseconds a frame on this machine",
 }
 

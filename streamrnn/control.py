@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import zmq
 
-from streamrnn import calls
+from streamrnn import calls, security
 from streamrnn.calls import Answer, Call, CallError, Done, Failed, Fault
 from streamrnn.errors import DeviceError, UserError, did_you_mean, plain
 from streamrnn.sources.bell import Bell
@@ -22,6 +22,7 @@ AUTO = "auto"
 OFF = "off"
 
 Where = Literal["control", "engine", "worker"]
+Role = Literal["any", "read", "admin"]
 _TURN = 64  # calls read before the answers go out
 _WAITING = 256  # calls that may wait for an answer, of all callers together
 _WORKERS = 4
@@ -30,9 +31,13 @@ _LARGEST_ANSWER = 1 << 20
 
 
 class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Take calls on `endpoint`. "auto" is the usual port, and none if another daemon has it; "off" is none at all."""
+    """Take calls on `endpoint`. "auto" is the usual port, and none if another daemon has it; "off" is none at all.
+
+    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
+    """
 
     endpoint: str = AUTO
+    keys: str = ""
 
 
 class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,11 +46,12 @@ class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a name stands for: `do(params)` on the thread `where`, with params checked to be a `params`."""
+    """What a name stands for: `do(params)` on the thread `where`, for callers who have the `role`."""
 
     params: type[msgspec.Struct]
     do: Callable[[Any], Any]
     where: Where
+    role: Role
 
 
 @dataclass(slots=True, eq=False)
@@ -77,32 +83,38 @@ class Control:
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._context = zmq.Context()
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
-        self.add("ping", NoParams, lambda _: {"mono_ns": time.monotonic_ns()}, where="control")
-        self.add("methods", NoParams, lambda _: sorted(self._methods), where="control")
+        self.add("ping", NoParams, lambda _: {"mono_ns": time.monotonic_ns()}, where="control", role="any")
+        self.add("methods", NoParams, lambda _: sorted(self._methods), where="control", role="any")
 
-    def add(self, name: str, params: type[msgspec.Struct], do: Callable[[Any], Any], *, where: Where) -> None:
+    def add(
+        self,
+        name: str,
+        params: type[msgspec.Struct],
+        do: Callable[[Any], Any],
+        *,
+        where: Where,
+        role: Role = "admin",
+    ) -> None:
         """Let `do(params)` answer calls of `name`; before `start`.
 
         What it returns is sent as JSON. A CallError is answered with its code, another UserError with `refused`.
         `where` is the thread: "control" for what is done at once and touches no engine, "engine" for what must be the
-        engine's thread, "worker" for what takes long and looks after itself.
+        engine's thread, "worker" for what takes long and looks after itself. Where keys are asked for, who calls must
+        have the `role`; an admin has all.
         """
-        self._methods[name] = Method(params, do, where)
+        if name in self._methods:
+            raise ValueError(f"{name}: another answers calls of that name already")
+        self._methods[name] = Method(params, do, where, role)
 
     def bind(self, config: ControlConfig) -> None:
-        """Take the endpoint. Raises DeviceError if it is taken or malformed."""
+        """Take the endpoint. Raises DeviceError if it is taken or malformed, ConfigError if its keys are amiss."""
         if config.endpoint == OFF:
             return
-        for option, value in (
-            (zmq.MAXMSGSIZE, calls.LARGEST_CALL),
-            (zmq.RCVHWM, 100),
-            (zmq.SNDHWM, 100),
-            (zmq.HEARTBEAT_IVL, 2000),
-            (zmq.HEARTBEAT_TIMEOUT, 10_000),
-        ):
-            self._router.setsockopt(option, value)
+        endpoint = calls.ENDPOINT if config.endpoint == AUTO else config.endpoint
+        self._router.rcvhwm = self._router.sndhwm = 100
+        security.secure(self._router, self._context, "control", endpoint, keys=config.keys, largest=calls.LARGEST_CALL)
         try:
-            self._router.bind(calls.ENDPOINT if config.endpoint == AUTO else config.endpoint)
+            self._router.bind(endpoint)
         except zmq.ZMQError as error:
             # Who did not ask for control can do without it: files are heard beside a daemon that listens.
             if config.endpoint == AUTO and error.errno == zmq.EADDRINUSE:
@@ -143,20 +155,25 @@ class Control:
             self._bell.silence()
             for _ in range(_TURN):
                 try:
-                    identity, *parts = self._router.recv_multipart(zmq.NOBLOCK)
+                    frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
+                identity, *parts = (frame.bytes for frame in frames)
                 # REQ sockets put an empty part before what they send, and expect it back.
                 blank = parts[:1] == [b""]
-                self._take([identity, b""] if blank else [identity], parts[1:] if blank else parts)
+                self._take(
+                    [identity, b""] if blank else [identity],
+                    parts[1:] if blank else parts,
+                    security.roles_of(frames[-1]),
+                )
             self._settle()
         self._settle()
         for job in self._jobs:
             self._send(job.route, Failed(job.call.id, Fault("closing", "the daemon stops")))
 
-    def _take(self, route: list[bytes], parts: list[bytes]) -> None:
+    def _take(self, route: list[bytes], parts: list[bytes], roles: frozenset[str]) -> None:
         try:
-            job = self._job(route, parts)
+            job = self._job(route, parts, roles)
         except CallError as error:
             self._send(route, Failed(calls.id_of(parts), Fault(error.code, error.text)))
             return
@@ -171,11 +188,15 @@ class Control:
             self._workers += 1
             threading.Thread(target=self._labour, args=(job,), name=job.call.method, daemon=True).start()
 
-    def _job(self, route: list[bytes], parts: list[bytes]) -> _Job:
+    def _job(self, route: list[bytes], parts: list[bytes], roles: frozenset[str]) -> _Job:
         call = calls.decode_call(parts)
         method = self._methods.get(call.method)
         if method is None:
             raise CallError("unknown_method", f"{call.method!r}: {did_you_mean(call.method, self._methods)}")
+        if method.role not in ("any", *roles):
+            raise CallError(
+                "not_allowed", f"{call.method} takes a key with the role {method.role}; see streamrnn keygen"
+            )
         if len(self._jobs) >= _WAITING or (method.where == "worker" and self._workers >= _WORKERS):
             raise CallError("busy", "too many calls wait for their answers; ask again")
         try:

@@ -12,6 +12,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
+from streamrnn.security import guarded
 from streamrnn.statefile import StateConfig
 
 
@@ -53,6 +54,12 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is let in: `keys` is a folder of streamrnn keygen; "" asks for none, on this machine alone."""
+
+    keys: str = ""
+
+
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do."""
 
@@ -65,12 +72,14 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: ControlConfig = ControlConfig()
     state: StateConfig = StateConfig()
     history: HistoryConfig = HistoryConfig()
+    security: SecurityConfig = SecurityConfig()
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:
         for key, listed in (("bundles", self.bundles), ("sources", self.sources), ("sinks", self.sinks)):
             if not listed:
                 raise ConfigError(f"{key}: empty; name at least one")
+        self._guard()
         seen: set[str] = set()
         for i, source in enumerate(self.sources):
             stream = getattr(source, "stream", "")
@@ -87,3 +96,13 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 where = f"{key}[{i}].endpoint"
                 if bound.setdefault(endpoint, where) != where:
                     raise ConfigError(f"{where}: {endpoint} is that of {bound[endpoint]} already; choose another port")
+
+    def _guard(self) -> None:
+        """Give the daemon's keys to whatever has an endpoint of its own. Raises ConfigError for one that needs them."""
+        for key in self.__struct_fields__:
+            there = getattr(self, key)
+            if isinstance(there, tuple):
+                keyed: Any = tuple(guarded(each, self.security.keys, f"{key}[{i}]") for i, each in enumerate(there))
+            else:
+                keyed = there if key == "security" else guarded(there, self.security.keys, key)
+            msgspec.structs.force_setattr(self, key, keyed)

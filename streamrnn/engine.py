@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn import decoders
+from streamrnn.backends import ArrayState
 from streamrnn.errors import ConfigError, StreamError, did_you_mean
 from streamrnn.events import Event
 from streamrnn.pool import Pool, Serving
@@ -139,6 +140,14 @@ class Engine:
     def counts(self, stream: str) -> Counts:
         """What has come of an open stream so far. Raises StreamError if it is not open."""
         return self._session(stream).counts
+
+    def states(self, stream: str) -> dict[str, ArrayState]:
+        """What each bundle remembers of an open stream, by the bundle's name: copies `(1, ...)` of its state.
+
+        That of a bundle that has not heard all yet (`pending`) is behind. Raises StreamError if it is not open.
+        """
+        listeners = self._session(stream).listeners
+        return {each.reader.bundle: self._pools[each.reader.bundle].state(each) for each in listeners}
 
     def open(
         self,

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -135,9 +136,9 @@ class History(Sink):
     def answer_on(self, control: Control) -> None:
         """Add the methods `replay`, `snapshot` and `history`."""
         # What may be long, and read the disk, is no work for the control's own thread.
-        control.add("replay", Replay, self.replay, where="worker")
-        control.add("snapshot", Snapshot, self.snapshot, where="worker")
-        control.add("history", NoParams, lambda _: self.state(), where="worker")
+        control.add("replay", Replay, self.replay, where="worker", role="read")
+        control.add("snapshot", Snapshot, self.snapshot, where="worker", role="read")
+        control.add("history", NoParams, lambda _: self.state(), where="worker", role="read")
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Keep it, and let go of what is beyond the limits."""
@@ -163,12 +164,13 @@ class History(Sink):
         if run != self.run and run not in self._runs():
             raise CallError("unknown_run", f"nothing of the run {run!r} is kept; kept: {', '.join(self._runs())}")
         with self._lock:
-            ring = list(self._ring) if run == self.run else []
+            begins = self._ring[0].number if run == self.run and self._ring else _NEVER
+            ring = [] if begins == _NEVER else list(islice(self._ring, max(0, asked.start - begins), None))
             last = {topic: kept.seq for topic, kept in self._last.items()} if run == self.run else {}
         page: list[Kept] = []
         size, following = 0, None
         seqs: dict[str, list[int]] = {}
-        for kept in self._records(run, ring, asked):
+        for kept in self._records(run, begins, ring, asked):
             if not kept.topic.startswith(asked.topics):
                 continue
             if not asked.after.get(kept.topic, 0) < kept.seq <= asked.to.get(kept.topic, kept.seq):
@@ -225,9 +227,8 @@ class History(Sink):
         before = self._writer.journal.runs() if self._writer else []
         return [*(run for run in before if run != self.run), self.run]
 
-    def _records(self, run: str, ring: list[Kept], asked: Replay) -> Iterator[Kept]:
-        """What is kept of a run, in order: from the journal what has left the ring, then the ring."""
-        begins = ring[0].number if ring else _NEVER
+    def _records(self, run: str, begins: int, ring: list[Kept], asked: Replay) -> Iterator[Kept]:
+        """What is kept of a run, in order: from the journal what is before `begins`, then the ring."""
         if self._writer and begins > max(1, asked.start) and not _all_in(ring, asked):
             # What has left the ring may still wait for the disk.
             self._writer.flush(_FLUSH_S)
@@ -237,7 +238,7 @@ class History(Sink):
                 key = wire.parse(record.payload, _Key)
                 topic = wire.topic_of(key.kind, key.stream, key.bundle.name)
                 yield Kept(record.number, topic, key.seq, record.payload)
-        yield from (kept for kept in ring if kept.number >= asked.start)
+        yield from ring
 
     def close(self, seconds: float) -> str:
         """Let the journal be written, for at most so many seconds."""

@@ -9,15 +9,14 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
+from streamrnn import limits
 from streamrnn.chunk import Samples
 from streamrnn.errors import StreamError
 from streamrnn.wire import NOBODY, Name, Natural, WireError, parse
 
 ENDPOINT = "tcp://127.0.0.1:5561"
-LARGEST_CHUNK = 1 << 16  # samples of one data message
-LARGEST_MESSAGE = 1 << 20  # bytes of one part
 LARGEST_HEADER = 1 << 12  # bytes of the JSON part
-MOST_CHANNELS = 256
+LARGEST_CHUNK, LARGEST_MESSAGE, MOST_CHANNELS = limits.LARGEST_CHUNK, limits.LARGEST_MESSAGE, limits.MOST_CHANNELS
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 

@@ -78,9 +78,7 @@ class Inlet:
             taken.append(entry)
             if isinstance(entry, Chunk):
                 values += entry.samples.size
-                self._waiting[entry.stream] -= len(entry.samples)
-                if not self._waiting[entry.stream]:
-                    del self._waiting[entry.stream]
+                self._gone(entry)
         if taken:
             self._room.notify()
         return taken
@@ -126,9 +124,14 @@ class Inlet:
                 del self._entries[i]
             else:
                 self._entries[i] = _joined(None, entry)
-            self._waiting[stream] -= len(entry.samples)
+            self._gone(entry)
             return True
         return False
+
+    def _gone(self, chunk: Chunk) -> None:
+        self._waiting[chunk.stream] -= len(chunk.samples)
+        if not self._waiting[chunk.stream]:
+            del self._waiting[chunk.stream]
 
     def _fits(self, chunk: Chunk) -> bool:
         waiting = self._waiting[chunk.stream]

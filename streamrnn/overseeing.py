@@ -1,4 +1,4 @@
-"""What a daemon does when it is asked over control: status, reload, snapshot, reset, drain."""
+"""What a daemon does when it is asked over control: status, reload, keep, reset, drain."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Overseer:
 
     def answer_on(self, control: Control) -> None:
         """Let `control` call it."""
-        control.add("status", NoParams, lambda _: self.status(), where="engine")
+        control.add("status", NoParams, lambda _: self.status(), where="engine", role="read")
         control.add("reload", NoParams, lambda _: {"generation": self._reloader.reload()}, where="worker")
-        control.add("snapshot", NoParams, lambda _: self._snapshot(), where="engine")
+        control.add("keep", NoParams, lambda _: self._keep_now(), where="engine")
         control.add("reset", OfStream, self._reset, where="engine")
         control.add("drain", NoParams, lambda _: self._drain(), where="engine")
 
@@ -73,11 +73,11 @@ class Overseer:
             "state": {"directory": self._state.place, "trouble": self._state.trouble},
         }
 
-    def _snapshot(self) -> dict[str, Any]:
+    def _keep_now(self) -> dict[str, Any]:
         if not self._state.place:
             raise CallError("no_state", "the config keeps no state; give it state.directory")
         if not self._state.idle:
-            raise CallError("busy", "the snapshot before is being written; ask again")
+            raise CallError("busy", "what was to be kept before is being written; ask again")
         return {"streams": self._save()}
 
     def _reset(self, params: OfStream) -> dict[str, Any]:

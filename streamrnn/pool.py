@@ -143,6 +143,10 @@ class Pool:
             listener.session.leave(listener)
             listener.left = True
 
+    def state(self, listener: Listener) -> ArrayState:
+        """A copy of what a stream's row remembers, `(1, ...)`."""
+        return self._states.gather([listener.row])
+
     def notice(self, listener: Listener) -> None:
         """Put a listener that has something to do at the end of those that wait."""
         if not listener.queued and not listener.left and self._has_work(listener):

@@ -79,7 +79,7 @@ class Bye(msgspec.Struct, frozen=True):
 Body = Heard | Lost | Status | Beat | Hello | Bye | dict[str, Any]
 
 # Kinds that have no struct yet are read as plain JSON objects.
-_BODIES: dict[str, type[msgspec.Struct]] = {
+BODIES: dict[str, type[msgspec.Struct]] = {
     "detection": Heard,
     "segment": Heard,
     "gap": Lost,
@@ -94,7 +94,9 @@ class _Version(msgspec.Struct, frozen=True):
     v: int
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True):
+    """What every message has beside its body; see `Message`."""
+
     v: int
     kind: str
     stream: Name
@@ -108,11 +110,11 @@ class _Envelope(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Received(_Envelope, frozen=True):
+class _Received(Envelope, frozen=True):
     body: msgspec.Raw
 
 
-class Message(_Envelope, frozen=True):
+class Message(Envelope, frozen=True):
     """One published result.
 
     `run` is new a process start; `seq` counts the messages of its topic in a run, from 1; `epoch` grows whenever the
@@ -173,8 +175,8 @@ def read(data: bytes) -> Message:
         raise WireError("kind", f"{received.kind!r} is none of {', '.join(KINDS)}")
     if not _NAME.fullmatch(received.bundle.name):
         raise WireError("name", f"bundle {received.bundle.name!r} is no name")
-    body: Any = parse(bytes(received.body), _BODIES.get(received.kind, dict[str, Any]))
-    fields = {name: getattr(received, name) for name in _Envelope.__struct_fields__}
+    body: Any = parse(bytes(received.body), BODIES.get(received.kind, dict[str, Any]))
+    fields = {name: getattr(received, name) for name in Envelope.__struct_fields__}
     return Message(**fields, body=body)
 
 

@@ -67,7 +67,9 @@ def hour(number: int, found: int, of: int, false: int) -> dict[str, Any]:
     return {"hour": number, "seconds": 3600.0, "recall": recall, "false_accepts_per_hour": heard}
 
 
-LONG = {"path": "day.wav", "hours": [hour(1, 98, 100, 0), hour(2, 80, 100, 0), hour(3, 60, 100, 1)]}
+LONG = {"path": "day.wav", "hours": [hour(1, 98, 100, 0), hour(2, 80, 100, 0), hour(3, 60, 100, 1)], "drift": {}}
+STEADY = {"path": "day.wav", "hours": [hour(k, 90, 100, 0) for k in (1, 2, 3)]}
+SINKING = {"trend": {"change": -0.05, "low": -0.08, "high": -0.02}}
 CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "noise": (
         document(noises={"no noise": {"miss_rate": missed(2, 300)}, "fan at 5 dB": {"miss_rate": missed(60, 300)}}),
@@ -114,6 +116,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "lower enter",
     ),
     "drift": (document(hours=[LONG]), "worse in hour 3 than in hour 1", "drifts"),
+    "trend": (document(hours=[{**STEADY, "drift": {"recall": SINKING}}]), "gets a little worse in day.wav", "drifts"),
     "bold": (document(reliability=bins(0.9, 0.7)), "too bold, by 20.0", "temperature"),
     "modest": (document(reliability=bins(0.7, 0.9)), "too modest, by 20.0", "temperature"),
     "heard before": (document(split=""), "training has heard flatter", "--split dev"),

@@ -17,10 +17,10 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify"),
+    ("errors", "chunk", "notify", "limits"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples", "vitals"),
-    ("recognizer", "ingest", "operating", "calls"),
+    ("recognizer", "ingest", "operating", "calls", "security"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
     ("snapshot",),
     ("stretch",),
@@ -32,10 +32,11 @@ LAYERS = (
     ("control", "journal", "statefile"),
     ("journaling",),
     ("history",),
+    ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("streams", "reloading"),
     ("watch", "overseeing"),
-    ("service", "training"),
+    ("service", "training", "flood", "doctor"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -60,8 +61,9 @@ DAEMON = (
     "metrics",
     "watch",
     "logs",
+    "flood",
 )
-EDGES = (*DAEMON, "sources", "sinks", "client", "cli")
+EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
     "features",
@@ -87,7 +89,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": ("bundle", "training"),
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
-    "zmq": (*DAEMON, "sources.zeromq", "sinks.zeromq", "client"),
+    "zmq": (*DAEMON, "security", "sources.zeromq", "sinks.zeromq", "client"),
     "paho": ("sinks.mqtt",),
     "prometheus_client": ("health",),
     "sounddevice": ("sources.microphone",),
@@ -99,7 +101,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command"),
+    "subprocess": ("speech", "commands", "sinks.command", "flood"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

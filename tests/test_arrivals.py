@@ -107,6 +107,13 @@ def test_beyond_two_to_the_33_samples_order_is_the_same() -> None:
     assert ordering.held == 10
 
 
+def test_the_same_samples_for_ever_are_not_held_for_ever() -> None:
+    ordering = Ordering("a", 500)
+    for _ in range(100):
+        ordering.add(chunk(100, 50))
+        assert ordering.held <= 1000
+
+
 class Listed(Source):
     """Says what it was given."""
 

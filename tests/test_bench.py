@@ -126,10 +126,16 @@ def test_ways_to_carry_state_are_compared_by_one_command(tmp_path: Path, capsys:
     config, out = tmp_path / "tiny.yaml", tmp_path / "carried.md"
     config.write_text(tiny.WORDS)
     arguments = ["bench", "--carrying", str(config), "--data", str(data), "--set", "training.steps=3", "--json"]
-    assert cli.main([*arguments, "--out", str(out)]) == 0
+    kept = tmp_path / "kept"
+    assert cli.main([*arguments, "--out", str(out), "--keep", str(kept)]) == 0
+    assert sorted(path.stem for path in kept.glob("*.bundle")) == ["carried", "stateless", "tbptt"]
     compared = json.loads(capsys.readouterr().out)
     assert len(compared["trained"]) == 3
     for played in compared["trained"].values():
+        lost = played.pop("lost without reset")
         assert list(played) == ["whole clip", "streamed, reset before each", "streamed, never reset"]
-        assert all(0 <= each["value"] <= 1 for each in played.values())
+        assert all(0 <= each["low"] <= each["value"] <= each["high"] <= 1 for each in played.values())
+        reset, carried = (each["value"] for each in list(played.values())[1:])
+        assert lost["value"] == pytest.approx(reset - carried)
+        assert lost["low"] <= lost["value"] <= lost["high"]
     assert "| trained | whole clip |" in out.read_text()

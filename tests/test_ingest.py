@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import socket
@@ -245,6 +246,79 @@ def test_a_client_that_vanishes_without_an_end_frees_all(run: str) -> None:
     check_source(lambda: [item for item in taken.items if item.stream == "mic"])
 
 
+def test_names_that_are_gone_are_forgotten() -> None:
+    with taker(grace_ms=0) as taken:
+        with Client(taken.source.place) as client:
+            for i in range(100):
+                client.send(Start(f"mic{i}", RATE, run="r"))
+                client.answer()
+                client.send(Data(f"mic{i}", 7, 1), bytes(2))
+        taken.until(Ended, 100)
+        with Client(taken.source.place) as client:
+            client.send(Start("mic", RATE))
+            client.answer()
+            source = taken.source
+            assert list(source._clients) == ["mic"]
+            assert not source._leaving
+            assert not source._granted
+
+
+class Cable:
+    """A TCP connection to somewhere that can be cut."""
+
+    def __init__(self, place: str) -> None:
+        host, port = place.removeprefix("tcp://").split(":")
+        self._to = (host, int(port))
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.place = f"tcp://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._to)
+                self._ends += [near, far]
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, come: socket.socket, go: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := come.recv(4096):
+                go.sendall(data)
+
+    def cut(self) -> None:
+        while self._ends:
+            end = self._ends.pop()
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self.cut()
+
+
+def test_a_cable_that_is_pulled_and_put_back_costs_no_sample() -> None:
+    samples = np.arange(100_000, dtype=np.float32)[:, None]
+    with taker(grace_ms=60_000) as taken:
+        cable = Cable(taken.source.place)
+        with Pusher(cable.place, stream="mic", rate=RATE, timeout=30) as pusher:
+            for at in range(0, len(samples), 5000):
+                if at and at % 25_000 == 0:
+                    cable.cut()
+                pusher.push(samples[at : at + 5000])
+        cable.close()
+        taken.until(Ended)
+    assert pusher.restarts
+    assert [type(item) for item in taken.items if not isinstance(item, Chunk)] == [Opened, Ended]
+    check_source(lambda: taken.items)
+    heard = np.concatenate([item.samples for item in taken.items if isinstance(item, Chunk)])
+    np.testing.assert_array_equal(heard, samples)
+
+
 @pytest.mark.parametrize("rule", ["first", "newest"])
 def test_two_of_the_same_name_are_settled_by_rule(rule: str) -> None:
     with taker(same_stream=rule) as taken, Client(taken.source.place) as old, Client(taken.source.place) as new:
@@ -413,7 +487,7 @@ def test_a_daemon_that_is_killed_and_comes_back_loses_nothing_that_is_not_declar
         heard: list[Message] = []
         while not (heard and isinstance(heard[-1].body, Status) and heard[-1].body.state == "ended"):
             heard.append(listening.receive(30.0))
-    thread.join(20)
+        thread.join(20)
     assert not thread.is_alive()
     assert not failed
     gaps = [each.body for each in heard if isinstance(each.body, Lost)]

@@ -18,6 +18,7 @@ from tones import RATE
 
 from streamrnn import bundle, engine
 from streamrnn.engine import Serving
+from streamrnn.evaluation.drift import drift
 from streamrnn.evaluation.invariance import compare_chunks
 from streamrnn.evaluation.metrics import rate_per_hour, share
 from streamrnn.evaluation.page import page
@@ -160,12 +161,22 @@ def test_a_long_stream_is_shown_by_the_hour(document: dict[str, Any]) -> None:
             "seconds": 3600,
             "recall": msgspec.to_builtins(share(70 + hour, 100)),
             "false_accepts_per_hour": msgspec.to_builtins(rate_per_hour(hour, 1.0)),
+            "state_norms": {"gru.0.h": {"median": 3.0 + hour / 10, "low": 2.0, "high": 6.0}},
         }
         for hour in range(1, 25)
     ]
-    html = page({**document, "hours": [{"path": "day.wav", "hours": rows}]})
+    stream = {"path": "day.wav", "hours": rows, "drift": drift(rows)}
+    html = page({**document, "hours": [stream]})
     assert "Hour by hour" in html
     assert html.count("<title>hour 24") == 2
+    assert html.count("<title>in hour 24: 5.4 (5 to 95 %: 2 to 6)") == 1
+    assert "words found: 94.0% in hour 24, outside the interval of hour 1" in html
+    assert "norm of gru.0.h: the median of the last hour is 1.742 times that of the first, within its 5 to 95 %" in html
+    for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
+        ElementTree.fromstring(svg)
+    both = page({**document, "hours": [stream], "beside": {"resets": {**stream, "compared": {}}}})
+    assert both.count("<title>hour 24") == 4
+    assert "The state carried, and with resets" in both
 
 
 def test_no_false_accept_says_what_it_proves(serving: Serving, tmp_path: Path) -> None:

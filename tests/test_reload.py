@@ -104,7 +104,7 @@ def test_status_for_people_and_programs_and_a_reset(config: Path) -> None:
         with pytest.raises(CallError, match="no such stream"):
             control.call("reset", stream="other")
         with pytest.raises(CallError, match="keeps no state") as caught:
-            control.call("snapshot")
+            control.call("keep")
         assert caught.value.code == "no_state"
         pusher.push(talk(1)[8000:])
         gap = collect(listening, lambda message: message.kind == "gap")[-1]

@@ -188,7 +188,7 @@ def _memory_mb() -> float:
     return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
 
 
-@pytest.mark.parametrize("endpoint", ["", "nowhere", "tcp://127.0.0.1:x", "tcp://256.1.1.1:1", "ipc:///nowhere/x"])
+@pytest.mark.parametrize("endpoint", ["", "nowhere", "tcp://127.0.0.1:x", "ipc:///nowhere/x"])
 def test_an_endpoint_that_cannot_be_bound_is_one_line(endpoint: str) -> None:
     with pytest.raises(DeviceError) as caught:
         ZeromqSink(ZeromqConfig(endpoint=endpoint))

@@ -2,6 +2,7 @@
 
 from streamrnn.client.control import Control
 from streamrnn.client.pusher import Pusher
+from streamrnn.client.recovery import Loss
 from streamrnn.client.subscriber import Subscriber
 
-__all__ = ["Control", "Pusher", "Subscriber"]
+__all__ = ["Control", "Loss", "Pusher", "Subscriber"]

@@ -57,9 +57,10 @@ class Backlog:
         """Samples that come next and are left out."""
         self.end += n
 
-    def trim(self, index: int) -> None:
-        """Forget the oldest before `index`, as far as more is held than should be."""
-        while self._blocks and self._blocks[0].end <= index and self._held - self._blocks[0].filled >= self._most:
+    def trim(self, index: int, untaken: int = 0) -> None:
+        """Forget the oldest before `index`, as far as more is held than should be: `untaken` before it stay as well."""
+        keep = max(self._most, untaken + self.waiting(index))
+        while self._blocks and self._blocks[0].end <= index and self._held - self._blocks[0].filled >= keep:
             self._held -= self._blocks.popleft().filled
 
     def drop(self, index: int) -> None:

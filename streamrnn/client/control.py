@@ -21,9 +21,12 @@ _GRACE_S = 0.5  # beyond the deadline, in which the daemon says that it was miss
 class Control(Connection):
     """`Control(endpoint).call("ping")`: what the daemon answers, as plain JSON values."""
 
-    def __init__(self, endpoint: str = calls.ENDPOINT) -> None:
-        """Raises DeviceError if the endpoint is none."""
-        super().__init__(endpoint, zmq.DEALER, calls.ENDPOINT)
+    def __init__(self, endpoint: str = calls.ENDPOINT, *, keys: str = "") -> None:
+        """With `keys`, the path of a secret certificate of streamrnn keygen, to a daemon that asks for them.
+
+        Raises DeviceError if the endpoint is none, ConfigError if the keys are not in order.
+        """
+        super().__init__(endpoint, zmq.DEALER, calls.ENDPOINT, keys)
         self._ids = itertools.count(1)
 
     def call(self, method: str, /, *, timeout: float = calls.DEADLINE_MS / 1000.0, **params: Any) -> Any:

@@ -50,9 +50,11 @@ class Pusher(Connection):
         buffer_s: float = 30.0,
         timeout: float = 5.0,
         waiting: Callable[[str], None] = lambda line: None,
+        keys: str = "",
     ) -> None:
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer, or be away.
 
+        `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them.
         `waiting` is told, in a line for people, when its first answer takes more than a second, and when it has gone.
         Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
@@ -60,12 +62,13 @@ class Pusher(Connection):
         start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype, run))
         if not 0 <= buffer_s < 86_400:
             raise StreamError(f"{stream}: buffer_s is {buffer_s:g}; give 0 up to a day")
-        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT)
+        super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT, keys)
         self.stream, self.dropped, self.restarts = stream, 0, 0
         self._start, self._when_full, self._timeout, self._waiting = start, when_full, timeout, waiting
         self._most = round(buffer_s * rate)
         self._backlog = Backlog(channels, self._most)
         self._at = self._credit = 0  # the sample that is sent next, and how many may be
+        self._room = 0  # how many the daemon lets be on their way
         self._open = self._ending = self._ended = False
         self._heard = self._asked = self._gone = time.monotonic()
         self._largest = min(ingest.LARGEST_CHUNK, ingest.LARGEST_MESSAGE // (channels * ingest.DTYPES[dtype].itemsize))
@@ -105,7 +108,8 @@ class Pusher(Connection):
                 self.dropped += excess
             if self._when_full == "block":
                 self._flush()
-            self._backlog.trim(self._at)
+            # What the daemon has given no credit back for it has not heard: it is kept whatever `buffer_s` says.
+            self._backlog.trim(self._at, self._room - self._credit)
 
     def skip(self, samples: int) -> None:
         """Leave out samples that were lost: the daemon declares a gap."""
@@ -220,4 +224,5 @@ class Pusher(Connection):
         if credit.next is UNSET and not credit.n:
             return
         self._open, self._credit = True, credit.n
+        self._room = max(self._room, credit.n)
         self._at = max(self._backlog.first, 0 if credit.next is UNSET else credit.next)

@@ -1,9 +1,10 @@
-"""What a program hears of a daemon: messages of the topics it asked for, and how many of them never came."""
+"""What a program hears of a daemon: the messages of the topics it asked for, those that never came asked for again."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Self
@@ -12,11 +13,18 @@ import zmq
 
 from streamrnn import wire
 from streamrnn.client.connection import Connection
+from streamrnn.client.ledger import Begin, Ledger, Missing
+from streamrnn.client.recovery import AUTO, Loss, Recovery
 from streamrnn.errors import did_you_mean
 from streamrnn.events import KINDS
-from streamrnn.wire import Beat, Bye, Hello, Message, WireError
+from streamrnn.wire import Beat, Hello, Message, WireError
 
+STALE_S = 3.0  # without a heartbeat, of which one comes each second
 _OWN = ("hello", "heartbeat", "bye")
+_GREETING = wire.topic_of("hello").rstrip("/")  # which nobody else subscribes to
+_IDS = 16_384  # events that are known again when they come a second time
+_LOSSES = 1024
+_QUEUE = 20_000  # messages that may wait until we read them: a program may pause for a while
 
 
 class Subscriber(Connection):
@@ -24,7 +32,11 @@ class Subscriber(Connection):
 
     `for event in Subscriber("tcp://127.0.0.1:5560"):` goes on for ever, also over restarts of the daemon; with a
     `timeout` in seconds it ends when nothing came for so long, with `until="bye"` when the daemon says goodbye. Signs
-    of life (hello, heartbeat, bye) come only if a topic names them. `lost` counts messages that never came.
+    of life (hello, heartbeat, bye) come only if a topic names them.
+
+    Messages that never came are asked for again and given in the order of their topic, before the one that showed that
+    they were missing; an event that is sent again after a restart is given once. `recovered` and `duplicates` count
+    these; `lost` counts messages that could not be had, and `take_losses` says which and why.
     """
 
     def __init__(
@@ -34,20 +46,34 @@ class Subscriber(Connection):
         *,
         timeout: float = math.inf,
         until: Literal["closed", "bye"] = "closed",
+        begin: Literal["now", "last", "kept"] = "now",
+        control: str = AUTO,
+        keys: str = "",
     ) -> None:
-        """Raises DeviceError if the endpoint is none, WireError if a topic cannot match anything."""
+        """Begin with what is said from now on, with the last message of each topic, or with all that is kept.
+
+        `control` is where the daemon takes calls: "auto" what its hello says, "off" to ask for nothing again.
+        `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them. Raises
+        DeviceError if an endpoint is none, ConfigError if the keys are not, WireError if a topic cannot match anything.
+        """
         for topic in topics:
             _check_topic(topic)
-        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT)
+        super().__init__(endpoint, zmq.SUB, wire.RESULTS_ENDPOINT, keys)
+        self._socket.rcvhwm = _QUEUE
         self.timeout = timeout
-        self.lost = 0
-        self.malformed = 0
-        self.greeted = False
-        self._until = until
-        self._topics = tuple(topics)
+        self.lost = self.recovered = self.duplicates = self.malformed = 0
+        self.losses: deque[Loss] = deque(maxlen=_LOSSES)
+        self._until, self._begin = until, begin
+        self._ledger = Ledger(topics)
+        self._ready: Iterator[Message] = iter(())
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._heard_at = -math.inf
         self._named = tuple(kind for kind in _OWN if any(topic.startswith(f"{wire.PREFIX}{kind}") for topic in topics))
-        self._run = ""
-        self._counts: dict[str, int] = {}
+        try:
+            self._recovery = Recovery(endpoint, control, topics, keys)
+        except BaseException:
+            self._shut(0.0)
+            raise
         # In this order: when the hello can come, so can all the rest.
         for topic in (*topics, *(wire.topic_of(kind) for kind in _OWN)):
             self._socket.subscribe(topic)
@@ -64,10 +90,26 @@ class Subscriber(Connection):
             if message.kind == "bye" and self._until == "bye":
                 return
 
+    @property
+    def greeted(self) -> bool:
+        """Whether the present run of the daemon has said hello: what is published from then on comes or is counted."""
+        return self._ledger.greeted
+
+    @property
+    def alive(self) -> bool:
+        """Whether the daemon gave a sign of life within the last 3 seconds, read or still to be read."""
+        return time.monotonic() - self._heard_at < STALE_S or bool(self._socket.poll(0))
+
     def receive(self, timeout: float = math.inf) -> Message:
-        """The next message, signs of life too. Raises TimeoutError after `timeout` seconds."""
+        """The next message, signs of life too. Raises TimeoutError after `timeout` seconds.
+
+        Where messages are missing it takes longer, until the daemon has answered or not.
+        """
         until = time.monotonic() + timeout
         while True:
+            for message in self._ready:
+                if self._is_new(message):
+                    return message
             parts = self._receive(until - time.monotonic())
             if not parts:
                 raise TimeoutError(f"{self.endpoint}: nothing came for {timeout:g} s; is the daemon running?")
@@ -76,15 +118,29 @@ class Subscriber(Connection):
             except WireError:
                 self.malformed += 1
                 continue
-            self._follow(message)
-            return message
+            self._heard_at = time.monotonic()
+            missing = self._ledger.follow(message)
+            if isinstance(message.body, Hello):
+                self._recovery.hear(message.body.control)
+            elif isinstance(message.body, Beat) and self._ledger.in_doubt:
+                # Who subscribes to it anew is greeted anew, behind all that is on its way.
+                self._socket.unsubscribe(_GREETING)
+                self._socket.subscribe(_GREETING)
+            self._ready = self._recovered(missing, message) if missing else iter((message,))
+
+    def take_losses(self) -> list[Loss]:
+        """What could not be had since this was last asked."""
+        taken = list(self.losses)
+        self.losses.clear()
+        return taken
 
     def asked(self, message: Message) -> bool:
         """Whether it is of the topics that were asked for, and not only a sign of life that the count needs."""
         return message.kind not in _OWN or message.kind in self._named
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Let the connections go."""
+        self._recovery.close()
         self._shut(0.0)
 
     def __enter__(self) -> Self:
@@ -95,29 +151,31 @@ class Subscriber(Connection):
     ) -> None:
         self.close()
 
-    def _follow(self, message: Message) -> None:
-        """Count what never came: a topic's `seq` counts its messages, and signs of life tell the last ones."""
-        if message.run != self._run:
-            self._run, self._counts = message.run, {}
-            self.greeted = False
-        # The body first: it tells of messages before this one.
-        body = message.body
-        if isinstance(body, Hello) and not self.greeted:
-            # What was sent before the first hello is not ours to count.
-            self.greeted = True
-            self._counts = {message.topic: message.seq - 1, **body.topics, **self._counts}
-        elif isinstance(body, Beat | Bye | Hello) and self.greeted:
-            for topic, seq in body.topics.items():
-                if topic.startswith(self._topics):
-                    self._count(topic, seq, seq)
-        self._count(message.topic, message.seq, message.seq - 1)
+    def _recovered(self, missing: Sequence[Missing], message: Message) -> Iterator[Message]:
+        """What could be had of the missing, then the message that showed it."""
+        for each in missing:
+            if isinstance(each, Begin) and self._begin != "now":
+                yield from self._recovery.begin(each, "replay" if self._begin == "kept" else "snapshot")
+        for found in self._recovery.fill(missing):
+            if isinstance(found, Loss):
+                self.lost += found.count
+                self.losses.append(found)
+            else:
+                self.recovered += 1
+                yield found
+        yield message
 
-    def _count(self, topic: str, seq: int, came: int) -> None:
-        """`seq` is the last that was sent of a topic, and `came` the last before it that we should have."""
-        had = self._counts.get(topic, 0 if self.greeted else came)
-        self.lost += max(0, came - had)
-        # A count that goes back began anew: the daemon forgets topics that are long silent.
-        self._counts[topic] = seq
+    def _is_new(self, message: Message) -> bool:
+        """Whether an event is none that came before, as far back as is remembered."""
+        if not message.id:
+            return True
+        if message.id in self._seen:
+            self.duplicates += 1
+            return False
+        self._seen[message.id] = None
+        if len(self._seen) > _IDS:
+            self._seen.popitem(last=False)
+        return True
 
 
 def _check_topic(topic: str) -> None:

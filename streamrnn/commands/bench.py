@@ -3,13 +3,18 @@
   streamrnn bench
   streamrnn bench mine.bundle --json
   streamrnn bench --loop
+  streamrnn bench --results 1000000
   streamrnn bench --models configs/digits.yaml --data recordings/ --set training.steps=600
   streamrnn bench --carrying configs/digits.yaml --data recordings/ --set training.steps=600
+  streamrnn bench --drift words.bundle --data recordings/ --data talk/ --hours 24 --out long-streams.md
 
 The first two measure a bundle on the onnx backend. --loop measures the onnx and the torch backend side by side with
 torchaudio's MelSpectrogram and nn.GRU in a hand-written loop. --models trains a recognizer of your config with each
 recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost. --carrying trains it without
-carried state, with it, and with state carried over unrelated words, and plays each to the end of a stream.
+carried state, with it, and with state carried over unrelated words, and plays each to the end of a stream. --results
+publishes so many results to two subscribers that read and one that is stuck, and tells what each of the two got. --drift
+plays each bundle hours that are composed of the data, as eval --hours does, and once more with a fresh state before
+every utterance: hour by hour, recall, false accepts and the norm of the hidden state.
 """
 
 from __future__ import annotations
@@ -36,14 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--carrying", type=Path, metavar="CONFIG", help="train and compare ways to carry the state; needs torch"
     )
+    what.add_argument("--results", type=int, metavar="N", help="publish N results, and count what arrives")
+    parser.add_argument("--per-second", type=float, default=10_000.0, metavar="N", help="of --results; %(default)g")
+    what.add_argument("--drift", nargs="+", metavar="BUNDLE", help="play hours with the state carried and with resets")
     parser.add_argument(
-        "--data", type=Path, action="append", default=[], metavar="DIR", help="of --models and --carrying; repeatable"
+        "--data", type=Path, action="append", default=[], metavar="DIR", help="of all but costs; repeatable"
     )
     parser.add_argument(
-        "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="of both: change a key of the config"
+        "--set",
+        dest="overrides",
+        action="append",
+        metavar="KEY=VALUE",
+        help="of --models and --carrying: change a key of the config",
     )
-    parser.add_argument("--split", default="dev", metavar="NAME", help="of both: judge on it; default %(default)s")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="of both: write the tables as a Markdown page")
+    parser.add_argument(
+        "--split", default="dev", metavar="NAME", help="of all but costs: judge on it; default %(default)s"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="of all but costs: write the tables as a Markdown page"
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="of --models and --carrying: keep the bundles")
+    parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="of --drift; default %(default)g")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of --drift; default %(default)s")
     parser.add_argument("--batches", default="1,16,64,512", metavar="N,...", help="streams at once; %(default)s")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contestant at each size; %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -55,7 +74,26 @@ def run(arguments: argparse.Namespace) -> int:
         return _trained(arguments, arguments.models, "compare", "GRU, LSTM and the plain RNN")
     if arguments.carrying is not None:
         return _trained(arguments, arguments.carrying, "carrying", "Carried state")
+    if arguments.results is not None:
+        return _results(arguments)
+    if arguments.drift is not None:
+        return _drift(arguments)
     return _costs(arguments)
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    """1 if any subscriber that reads lost a result."""
+    import msgspec
+    from tqdm import tqdm
+
+    from streamrnn import flood
+
+    if arguments.results < 1 or not arguments.per_second > 0:
+        raise ConfigError(f"--results {arguments.results} --per-second {arguments.per_second}: write numbers above 0")
+    with tqdm(total=arguments.results, unit="result", disable=None) as bar:
+        flooded = flood.flood(arguments.results, arguments.per_second, subscribers=2, stuck=1, told=bar.update)
+    print(json.dumps(msgspec.to_builtins(flooded), indent=1) if arguments.json else "\n".join(flood.lines(flooded)))
+    return int(any(each.received != flooded.count or each.lost for each in flooded.subscribers))
 
 
 def _costs(arguments: argparse.Namespace) -> int:
@@ -109,27 +147,60 @@ def _trained(arguments: argparse.Namespace, config: Path, room: str, title: str)
     except ModuleNotFoundError as error:
         raise _needs(error) from None
     with tempfile.TemporaryDirectory(prefix="streamrnn-compare-") as folder:
-        job = Job(plan, tuple(arguments.data), data, Path(folder))
+        job = Job(plan, tuple(arguments.data), data, _kept(arguments.keep) if arguments.keep else Path(folder))
         compared = comparison.compare(job, judged, lambda line: print(line, file=sys.stderr, flush=True))
+    _tell(arguments, title, comparison.lines(compared, plan), comparison.document(compared, plan))
+    return 0
+
+
+def _drift(arguments: argparse.Namespace) -> int:
+    """Play every bundle its hours and print what they say."""
+    from streamrnn.evaluation import long_streams
+    from streamrnn.evaluation.progress import Lines
+
+    if not arguments.data:
+        raise ConfigError("--drift: hours are composed of recordings; add --data DIR")
+    if not 0 < arguments.hours < 1e4 or arguments.seed < 0:
+        raise ConfigError(
+            f"--hours {arguments.hours:g} --seed {arguments.seed}: hours above 0, and a seed of at least 0"
+        )
+    day = long_streams.Day(tuple(arguments.data), arguments.split, arguments.hours, arguments.seed)
+    with Lines(2 * 3600 * arguments.hours * len(arguments.drift), "s") as progress:
+        played = {name: long_streams.play(name, day, progress.update) for name in arguments.drift}
+    _tell(arguments, "Long streams", long_streams.lines(played, day), long_streams.document(played, day))
+    return 0
+
+
+def _tell(arguments: argparse.Namespace, title: str, lines: list[str], document: dict[str, Any]) -> None:
+    """On the page if one is asked for, and on the screen."""
     if arguments.out:
-        page = "\n".join([f"# {title}", "", _made_by(arguments), "", *comparison.lines(compared, plan)])
+        page = "\n".join([f"# {title}", "", _made_by(arguments), "", *lines])
         try:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
             arguments.out.write_text(page + "\n", encoding="utf-8")
         except OSError as error:
             raise UserError(f"--out {arguments.out}: {error.strerror or error}; choose another file") from None
-    if arguments.json:
-        print(json.dumps(comparison.document(compared, plan), indent=1))
-    else:
-        print("\n".join(comparison.lines(compared, plan)))
-    return 0
+    print(json.dumps(document, indent=1) if arguments.json else "\n".join(lines))
+
+
+def _kept(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--keep {folder}: {error.strerror or error}; choose another folder") from None
+    return folder
 
 
 def _made_by(arguments: argparse.Namespace) -> str:
     """What to type to make the page again; the name of a data folder is enough, wherever it lies."""
-    what = "--models" if arguments.models is not None else "--carrying"
-    words = [f"streamrnn bench {what}", str(arguments.models or arguments.carrying)]
+    whats = {"--models": arguments.models, "--carrying": arguments.carrying, "--drift": arguments.drift}
+    what, given = next((what, given) for what, given in whats.items() if given is not None)
+    words = [f"streamrnn bench {what}"]
+    words += [Path(each).name for each in given] if what == "--drift" else [str(given)]
     words += [f"--data {folder.resolve().name}" for folder in arguments.data]
+    words += [f"--hours {arguments.hours:g} --seed {arguments.seed}"] if what == "--drift" else []
     words += [f"--set {override}" for override in arguments.overrides or []]
+    words += [f"--keep {arguments.keep}"] if arguments.keep else []
     return f"Made by `{' '.join(words)} --out {arguments.out}`, judged on the split `{arguments.split}`."
 
 

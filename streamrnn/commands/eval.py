@@ -3,13 +3,15 @@
   streamrnn eval digits --data recordings/ --split dev
   streamrnn eval digits.bundle --data recordings/ --json --report report/
   streamrnn eval words.bundle --data recordings/ --data talk/ --hours 8 --max-false-accepts-per-hour 0.5
+  streamrnn eval words.bundle --data recordings/ --data talk/ --hours 24 --beside resets
   streamrnn eval new.bundle --data recordings/ --against old.bundle
 
 A short recording of one word is a clip: it is right when it gives exactly one detection, of the right label, played
 with half a second of silence before and after. In longer recordings words are matched one to one with what was
 detected. Values stand with their 95 % interval. Some recordings are played a second time in odd chunks: were there
 other events, the exit code would be 1. With --hours one stream of so many is composed of the recordings, words among
-negatives, whose labels begin with '_', and judged hour by hour.
+negatives, whose labels begin with '_', and judged hour by hour: recall, false accepts and the norm of the hidden state,
+the last hour against the first, and whether all hours together rise or fall.
 """
 
 from __future__ import annotations
@@ -42,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="", metavar="NAME", help="only recordings of this split, such as dev")
     add_budget(parser)
     parser.add_argument("--hours", type=_positive, metavar="H", help="judge a stream of H hours composed of the data")
+    parser.add_argument(
+        "--beside",
+        choices=["resets"],
+        help="of --hours: play them once more, with a fresh state before every utterance",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
     parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -91,12 +98,16 @@ def run(arguments: argparse.Namespace) -> int:
     document = report(result, serving, arguments.split, data.left_out, det=read.det, invariance=invariance)
     written = lines(document)
     if composed:
-        document |= hours.judged(result.streams[0], composed[0], arguments.data) | hours.kept(result.streams[0], read)
+        carried = result.streams[0]
+        document |= hours.judged(carried, composed[0], arguments.data) | hours.kept(carried, read)
+        if arguments.beside:
+            other = hours.PROTOCOLS[arguments.beside](serving, composed[0], lambda seconds: None)
+            document |= hours.beside(arguments.beside, carried, other, serving)
         written += hours.lines(document)
     if arguments.against:
-        other = engine.serving(bundle.read(bundle.locate(arguments.against)))
-        theirs = evaluate(other, judged, chunk_s=chunk_s)
-        document["against"] = comparing.compare(result, theirs, other)
+        against = engine.serving(bundle.read(bundle.locate(arguments.against)))
+        theirs = evaluate(against, judged, chunk_s=chunk_s)
+        document["against"] = comparing.compare(result, theirs, against)
         written += comparing.lines(document["against"])
     if arguments.report:
         _write(arguments.report, document)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("endpoint", nargs="?", default=RESULTS_ENDPOINT, metavar="ENDPOINT", help="default %(default)s")
     parser.add_argument("--topic", action="append", default=[], metavar="PREFIX", help=f"default {PREFIX}: everything")
+    parser.add_argument("--keys", default="", metavar="FILE", help="your secret certificate, of streamrnn keygen")
     parser.add_argument("--json", action="store_true", help="JSON lines, as on the wire")
     parser.add_argument(
         "--until", choices=("closed", "bye"), default="closed", help="bye: end when the daemon says goodbye"
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print until interrupted; 1 if messages were lost."""
+    """Print until interrupted; 1 if messages were lost for good."""
     from streamrnn.stopping import leave_with_stdin
 
     if arguments.with_stdin:
@@ -41,26 +43,36 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.client import Subscriber
     from streamrnn.wire import PREFIX
 
-    with Subscriber(arguments.endpoint, arguments.topic or [PREFIX], until=arguments.until) as subscriber:
+    with Subscriber(
+        arguments.endpoint, arguments.topic or [PREFIX], until=arguments.until, keys=arguments.keys
+    ) as subscriber:
         _tell(f"listening to {arguments.endpoint}; Ctrl-C ends it")
         with contextlib.suppress(KeyboardInterrupt):
             _listen(subscriber, arguments)
         if subscriber.malformed:
             _say(f"{subscriber.malformed} messages were malformed: is it a streamrnn daemon of this version?")
         if subscriber.lost:
-            _say(f"{subscriber.lost} messages never came")
+            _say(f"{subscriber.lost} messages never came and could not be had again")
         return 1 if subscriber.lost or subscriber.malformed else 0
 
 
 def _listen(subscriber: Subscriber, arguments: argparse.Namespace) -> None:
     import msgspec
 
+    from streamrnn.client.subscriber import STALE_S
     from streamrnn.sinks.console import describe
     from streamrnn.wire import Bye, Hello
 
     run = ""
     while True:
-        message = subscriber.receive()
+        try:
+            message = subscriber.receive(STALE_S if run else math.inf)
+        except TimeoutError:
+            _tell(f"stale: not a heartbeat for {STALE_S:g} s; waiting for the daemon to come back")
+            run = ""
+            continue
+        for loss in subscriber.take_losses():
+            _say(str(loss))
         body = message.body
         if isinstance(body, Hello) and message.run != run:
             run = message.run

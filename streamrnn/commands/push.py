@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for raw PCM from standard input")
     parser.add_argument("--stream", required=True, metavar="NAME", help="its name in the results")
     parser.add_argument("--endpoint", default=ENDPOINT, help="default %(default)s")
+    parser.add_argument("--keys", default="", metavar="FILE", help="your secret certificate, of streamrnn keygen")
     parser.add_argument(
         "--realtime",
         dest="pace",
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         channels=opened.channels,
         timeout=_PATIENCE_S,
         waiting=_say,
+        keys=arguments.keys,
     ) as pusher:
         sent = 0
         for item in items:

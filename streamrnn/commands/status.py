@@ -17,6 +17,7 @@ from streamrnn.calls import ENDPOINT
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which daemon, and how to print it."""
     parser.add_argument("endpoint", nargs="?", default=ENDPOINT, metavar="ENDPOINT", help="where it takes calls")
+    parser.add_argument("--keys", default="", metavar="FILE", help="your secret certificate, of streamrnn keygen")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to wait for an answer")
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
     from streamrnn.client import Control
 
-    with Control(arguments.endpoint) as control:
+    with Control(arguments.endpoint, keys=arguments.keys) as control:
         status = control.call("status", timeout=arguments.timeout)
     if arguments.json:
         print(json.dumps(status))

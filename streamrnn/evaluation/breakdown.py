@@ -11,10 +11,10 @@ import msgspec
 
 from streamrnn.evaluation import metrics
 from streamrnn.evaluation.confusion import of_frames
-from streamrnn.evaluation.matching import Interval
+from streamrnn.evaluation.drift import drift
 from streamrnn.evaluation.metrics import Estimate
-from streamrnn.evaluation.playable import Noise, Segment
 from streamrnn.evaluation.run import Clip, Frames, Result, Stream
+from streamrnn.evaluation.under import Under, noise_name
 
 UNLABELLED = "(nothing labelled)"
 HOUR_S = 3600.0
@@ -93,13 +93,14 @@ def noises(result: Result) -> dict[str, dict[str, Any]]:
         recording = stream.recording
         for noise in recording.noises if id(stream) in whole else ():
             seconds[-noise.snr_db, noise.name] += (noise.end - noise.start) / recording.rate
+        under = Under(recording)
         for name, places in (("said", range(len(stream.said))), ("missed", stream.matching.missed)):
             for s in places:
-                for key in _under(stream, stream.said[s]):
-                    totals[key][name] += 1
+                if there := under.noise(stream.said[s]):
+                    totals[-there[0], there[1]][name] += 1
         for h in stream.matching.false if id(stream) in whole else ():
-            for key in _under(stream, stream.heard[h]):
-                totals[key]["false"] += 1
+            if there := under.noise(stream.heard[h]):
+                totals[-there[0], there[1]]["false"] += 1
     found: dict[str, dict[str, Any]] = {}
     for key in sorted({*totals, *seconds}):
         count = totals[key]
@@ -111,22 +112,6 @@ def noises(result: Result) -> dict[str, dict[str, Any]]:
             part["false_accepts_per_hour"] = msgspec.to_builtins(rate)
         found[noise_name(-key[0], key[1])] = part
     return found
-
-
-def noise_name(snr_db: float, name: str) -> str:
-    """`fan at 5 dB`, or `no noise`."""
-    return "no noise" if math.isinf(snr_db) else f"{name} at {snr_db:g} dB"
-
-
-def noise_under(stream: Stream, interval: Interval) -> str:
-    """The name of what lies under the middle of an interval; "" if nobody says."""
-    return next((noise_name(-loud, name) for loud, name in _under(stream, interval)), "")
-
-
-def _under(stream: Stream, interval: Interval) -> list[tuple[float, str]]:
-    middle = (interval.start + interval.end) / 2 * stream.recording.rate
-    covers: list[Noise] = [noise for noise in stream.recording.noises if noise.start <= middle < noise.end]
-    return [(-noise.snr_db, noise.name) for noise in covers[:1]]
 
 
 def false_under(result: Result) -> dict[str, dict[str, Any]]:
@@ -144,8 +129,9 @@ def false_under(result: Result) -> dict[str, dict[str, Any]]:
             seconds[segment.label] += lasts
             labelled += lasts
         seconds[UNLABELLED] += max(0.0, recording.seconds - labelled)
+        under = Under(recording)
         for h in stream.matching.false:
-            count[segment_under(stream, stream.heard[h], UNLABELLED)] += 1
+            count[under.segment(stream.heard[h], UNLABELLED)] += 1
     return {
         label: {
             "false_accepts": times,
@@ -156,43 +142,36 @@ def false_under(result: Result) -> dict[str, dict[str, Any]]:
     }
 
 
-def segment_under(stream: Stream, interval: Interval, otherwise: str) -> str:
-    """The label of the segment that an interval shares most with."""
-    shared = [(_shared(stream, segment, interval), segment.label) for segment in stream.recording.segments]
-    most, label = max(shared, default=(0.0, ""))
-    return label if most > 0 else otherwise
-
-
-def _shared(stream: Stream, segment: Segment, interval: Interval) -> float:
-    rate = stream.recording.rate
-    return min(segment.end / rate, interval.end) - max(segment.start / rate, interval.start)
-
-
 def hours(result: Result) -> list[dict[str, Any]]:
-    """Of each stream that is longer than an hour: recall and false accepts of every hour, the last perhaps a part."""
-    return [
-        {"path": str(stream.recording.path), "hours": hourly(stream)}
-        for stream in result.streams
-        if stream.recording.seconds > HOUR_S
-    ]
+    """Of each stream that is longer than an hour what `by_hour` says."""
+    return [by_hour(stream) for stream in result.streams if stream.recording.seconds > HOUR_S]
+
+
+def by_hour(stream: Stream) -> dict[str, Any]:
+    """A stream's `path`, its `hours` (`hourly`), and what they say of `drift` (`evaluation.drift`)."""
+    rows = hourly(stream)
+    whole = [row for row in rows if row["seconds"] > HOUR_S - 1]
+    return {"path": str(stream.recording.path), "hours": rows, "drift": drift(whole)}
 
 
 def hourly(stream: Stream) -> list[dict[str, Any]]:
-    """Recall and false accepts of every hour of a stream, with their intervals; the last may be a part of one."""
-    rows, count = [], max(1, math.ceil(stream.recording.seconds / HOUR_S))
+    """Recall, false accepts and state norms of every hour of a stream; the last may be a part of one."""
+    count = max(1, math.ceil(stream.recording.seconds / HOUR_S))
 
     def of(place: float) -> int:
         # What the end brings out lies a little behind it.
         return min(count - 1, int(place // HOUR_S))
 
+    said = Counter(of(interval.end) for interval in stream.said)
+    missed = Counter(of(stream.said[s].end) for s in stream.matching.missed)
+    false = Counter(of(stream.heard[h].end) for h in stream.matching.false)
+    rows = []
     for hour in range(count):
         lasts = min(HOUR_S, stream.recording.seconds - hour * HOUR_S)
-        said = [s for s, interval in enumerate(stream.said) if of(interval.end) == hour]
-        gone = set(said) & set(stream.matching.missed)
-        false = [h for h in stream.matching.false if of(stream.heard[h].end) == hour]
         row: dict[str, Any] = {"hour": hour + 1, "seconds": round(lasts, 3)}
-        if said:
-            row["recall"] = msgspec.to_builtins(metrics.share(len(said) - len(gone), len(said)))
-        row["false_accepts_per_hour"] = msgspec.to_builtins(metrics.rate_per_hour(len(false), lasts / HOUR_S))
+        if said[hour]:
+            row["recall"] = msgspec.to_builtins(metrics.share(said[hour] - missed[hour], said[hour]))
+        row["false_accepts_per_hour"] = msgspec.to_builtins(metrics.rate_per_hour(false[hour], lasts / HOUR_S))
+        row["state_norms"] = stream.norms.between(hour * HOUR_S, (hour + 1) * HOUR_S)
         rows.append(row)
     return rows

@@ -19,6 +19,7 @@ from streamrnn.evaluation.run import Result, Stream
 
 _DRAWS = 500
 _CHANCE = 0.05
+_EXACT = 2000  # falls of a coin that are summed one by one
 _TITLES = {
     "accuracy": "clips right",
     "miss_rate": "words missed in streams",
@@ -73,10 +74,15 @@ def compare(first: Result, second: Result, against: Serving) -> dict[str, Any]:
 def lines(document: dict[str, Any]) -> list[str]:
     """A comparison as text for people, a line each."""
     bundle = document["bundle"]
-    told = [f"against {bundle['name']} ({bundle['sha'][:12]}), on the same recordings"]
-    for name, each in document["compared"].items():
-        told.append(f"  {_TITLES[name]:<30} {_line(name, each)}")
-    return told
+    return [
+        f"against {bundle['name']} ({bundle['sha'][:12]}), on the same recordings",
+        *compared_lines(document["compared"]),
+    ]
+
+
+def compared_lines(compared: dict[str, Any]) -> list[str]:
+    """A line for each measure: both values, their difference, and whether it may be chance."""
+    return [f"  {_TITLES[name]:<30} {_line(name, each)}" for name, each in compared.items()]
 
 
 def paired(only_first: int, only_second: int, both: int, neither: int) -> Difference:
@@ -98,6 +104,9 @@ def paired(only_first: int, only_second: int, both: int, neither: int) -> Differ
 def even_chance(one: int, other: int) -> float:
     """The two-sided probability that a fair coin falls as unevenly as `one` to `other`, or more so."""
     fewer, of = min(one, other), one + other
+    if of > _EXACT:
+        # The normal distribution, with half a fall of continuity: exact sums of so many take minutes.
+        return math.erfc(max(0.0, abs(one - other) - 1) / math.sqrt(2 * of))
     return min(1.0, float(2 * sum(math.comb(of, k) for k in range(fewer + 1)) / 2**of))
 
 

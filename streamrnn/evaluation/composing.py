@@ -31,6 +31,7 @@ _HISS = 10 ** (-75 / 20)  # no pause is digital silence
 _FADE_S = 0.005
 SHORTEST_S = 60.0  # of a stream
 _SHORTEST_SCENE_S = 5.0
+_OPENING_S = 0.5
 _END_S = 20.0  # no word is due later than this before the end: it has to wait for what is being said
 
 
@@ -113,6 +114,15 @@ class Composed:
     def words(self) -> tuple[Cut, ...]:
         """The cuts that are words: one for each segment that the recognizer knows."""
         return tuple(cut for cut in self.cuts if cut.source.label)
+
+    @cached_property
+    def openings(self) -> tuple[int, ...]:
+        """A sample before each utterance, word or not: half a second before it, or amid a pause that is shorter."""
+        before, found = 0, []
+        for cut in self.cuts:
+            found.append(max(cut.start - round(_OPENING_S * self.rate), (before + cut.start) // 2))
+            before = cut.end
+        return tuple(found)
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:

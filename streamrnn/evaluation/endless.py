@@ -14,8 +14,7 @@ import numpy as np
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.metrics import clip_is_right
-from streamrnn.evaluation.playable import Noise, Segment
-from streamrnn.evaluation.recordings import Recording
+from streamrnn.evaluation.playable import Noise, Playable, Segment
 from streamrnn.evaluation.run import Stream
 
 
@@ -23,7 +22,7 @@ from streamrnn.evaluation.run import Stream
 class Endless:
     """A stream of whole recordings of one rate and make, with `pause` samples of silence before and after each."""
 
-    recordings: tuple[Recording, ...]
+    recordings: tuple[Playable, ...]
     pause: int
     path: Path = Path("endless")
     split: str = ""
@@ -87,8 +86,8 @@ class Endless:
             yield np.concatenate([silence, each.samples(), silence])
 
 
-def clips_right(stream: Stream, endless: Endless, labels: Sequence[str]) -> int:
-    """How many of the clips were right by the clip rule; `labels` says what each is.
+def clips_right(stream: Stream, endless: Endless, labels: Sequence[str]) -> list[bool]:
+    """Which of the clips were right by the clip rule, in their order; `labels` says what each is.
 
     What was heard belongs to the clip, with the silence around it, in which it begins.
     """
@@ -97,4 +96,4 @@ def clips_right(stream: Stream, endless: Endless, labels: Sequence[str]) -> int:
     for each in stream.heard:
         place = int(np.searchsorted(starts, each.start, side="right")) - 1
         heard[min(max(0, place), len(heard) - 1)].append(each.label)
-    return sum(clip_is_right(said, those) for said, those in zip(labels, heard, strict=True))
+    return [clip_is_right(said, those) for said, those in zip(labels, heard, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,25 @@ import numpy as np
 from streamrnn import operating
 from streamrnn.bundle import Bundle
 from streamrnn.decoders import SmoothedConfig
-from streamrnn.evaluation import intervals, metrics
-from streamrnn.evaluation.breakdown import HOUR_S, hourly
+from streamrnn.engine import Serving
+from streamrnn.evaluation import comparing, drift, intervals, metrics
+from streamrnn.evaluation.breakdown import HOUR_S, by_hour
 from streamrnn.evaluation.composing import CLEAN, Composed, distinct_seconds
-from streamrnn.evaluation.run import Stream
+from streamrnn.evaluation.norms import Norms
+from streamrnn.evaluation.playing import Play, play_apart
+from streamrnn.evaluation.run import Result, Stream, judge
 
 
 def judged(stream: Stream, composed: Composed, folders: Sequence[Path]) -> dict[str, Any]:
     """What goes into the report of a composed stream.
 
-    `hours` has recall and false accepts of each, the last perhaps a part. `distinct_minutes` says how much different
-    material there was. `composed` has its `sources` in seconds by data folder, the figures of all hours with intervals
-    over sources (`evaluation.intervals`), and of each `noise`; `drift` holds the last hour against the first.
+    `hours` has recall, false accepts and state norms of each, the last perhaps a part, and what they say of drift.
+    `distinct_minutes` says how much different material there was. `composed` has its `sources` in seconds by data
+    folder, the figures of all hours with intervals over sources (`evaluation.intervals`), and of each `noise`.
     """
-    rows = hourly(stream)
     sources = distinct_seconds([composed], folders)
     return {
-        "hours": [{"path": str(composed.path), "hours": rows}],
+        "hours": [by_hour(stream)],
         "distinct_seconds": sum(sources.values()),
         "distinct_minutes": round(sum(sources.values()) / 60, 2),
         "composed": {
@@ -37,9 +39,26 @@ def judged(stream: Stream, composed: Composed, folders: Sequence[Path]) -> dict[
             "sources": sources,
             **_over_sources(stream, composed),
             "noise": _by_noise(stream, composed),
-            "drift": _drift(rows),
         },
     }
+
+
+def with_resets(serving: Serving, composed: Composed, heard_s: Callable[[float], object] = lambda s: None) -> Stream:
+    """The same stream heard with a fresh state before every utterance, word or not. Raises RecordingError."""
+    events = play_apart(serving, composed, composed.openings, heard_s)
+    return judge(Play(composed, 0), events, Norms(), serving.recognizer.config)
+
+
+# Other ways to play a stream than to carry the state through all of it.
+Protocol = Callable[[Serving, Composed, Callable[[float], object]], Stream]
+PROTOCOLS: dict[str, Protocol] = {"resets": with_resets}
+
+
+def beside(name: str, carried: Stream, other: Stream, serving: Serving) -> dict[str, Any]:
+    """The same stream carried through and played by another protocol: both by the hour, and the paired difference."""
+    one, two = (Result((), (), (stream,), ()) for stream in (carried, other))
+    compared = comparing.compare(one, two, serving)["compared"]
+    return {"beside": {name: {**by_hour(other), "compared": compared}}}
 
 
 def kept(stream: Stream, bundle: Bundle) -> dict[str, Any]:
@@ -72,9 +91,10 @@ def lines(document: dict[str, Any]) -> list[str]:
     for name, part in composed["noise"].items():
         missed = f"{_percent(part['miss_rate'])} missed, " if "miss_rate" in part else ""
         written.append(f"  {name:<30} {missed}{_rate(part['false_accepts_per_hour'])} false accepts an hour")
-    if composed["drift"]:
-        inside = ", ".join(f"{name} {'inside' if holds else 'outside'}" for name, holds in composed["drift"].items())
-        written.append(f"  {'last hour, interval of first':<30} {inside}")
+    written += [f"  {sentence}" for each in document["hours"] for sentence in drift.sentences(each["drift"])]
+    for name, each in document.get("beside", {}).items():
+        written.append(f"  the state carried (here) and with {name} (there), on the same {composed['hours']:g} h")
+        written += comparing.compared_lines(each["compared"])
     if "budget" in document:
         budget, promised = document["budget"], document["budget"]["promised"]
         written.append(
@@ -123,19 +143,6 @@ def _by_noise(stream: Stream, composed: Composed) -> dict[str, dict[str, Any]]:
         part["false_accepts_per_hour"] = msgspec.to_builtins(rate)
         found["no noise" if snr == CLEAN else f"noise at {snr:g} dB"] = part
     return found
-
-
-def _drift(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """Whether the last whole hour lies within the intervals of the first; empty where there is only one."""
-    whole = [row for row in rows if row["seconds"] > HOUR_S - 1]
-    if len(whole) < 2:
-        return {}
-    first, last = whole[0], whole[-1]
-    return {
-        name: first[name]["low"] <= last[name]["value"] <= first[name]["high"]
-        for name in ("recall", "false_accepts_per_hour")
-        if name in first and name in last
-    }
 
 
 def _percent(estimate: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Of a normal distribution, for 95 %.
-_Z = 1.959964
+Z95 = 1.959964
 _DRAWS = 500
 
 Confusion = Mapping[tuple[str, str], int]
@@ -39,13 +39,13 @@ def share(count: int, of: int) -> Estimate:
 
 def wilson(p: float, n: float) -> tuple[float, float]:
     """Wilson's interval, of 95 %, of a share `p` of `n` trials."""
-    middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+    middle = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    reach = Z95 / (1 + Z95**2 / n) * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
     # Rounding must not push the interval off the value at 0 and 1.
     return max(0.0, min(middle - reach, p)), min(1.0, max(middle + reach, p))
 
 
-def rate_per_hour(count: int, hours: float, z: float = _Z) -> Estimate:
+def rate_per_hour(count: int, hours: float, z: float = Z95) -> Estimate:
     """Events an hour, with the interval of a Poisson count in Byar's approximation. Raises ValueError for no time.
 
     `z` of a normal distribution says how wide: 1.959964 for 95 %, 1.644854 for 90 %.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamrnn.evaluation import metrics
-from streamrnn.evaluation.breakdown import UNLABELLED, noise_under, segment_under
+from streamrnn.evaluation.breakdown import UNLABELLED
 from streamrnn.evaluation.run import Result, Stream
+from streamrnn.evaluation.under import Under
 
 _MOST = 200
 
@@ -36,24 +37,26 @@ def _of_clips(result: Result) -> Iterator[Mistake]:
     for clip, word in zip(result.clips, result.words, strict=True):
         if not metrics.clip_is_right(clip.said, clip.heard):
             said, heard, score = word.said[0], ", ".join(clip.heard), max(word.scores, default=0.0)
-            yield Mistake("clip", _path(word), round(said.start, 3), clip.said, heard, score, noise_under(word, said))
+            noise = Under(word.recording).noise_name(said)
+            yield Mistake("clip", _path(word), round(said.start, 3), clip.said, heard, score, noise)
 
 
 def _of_stream(stream: Stream) -> Iterator[Mistake]:
-    path, confused = _path(stream), dict(stream.matching.confusions)
+    path, confused, under = _path(stream), dict(stream.matching.confusions), Under(stream.recording)
     for s in stream.matching.missed:
         word = stream.said[s]
-        noise, at = noise_under(stream, word), round(word.start, 3)
+        noise, at = under.noise_name(word), round(word.start, 3)
         if s in confused:
             h = confused[s]
             yield Mistake("confused", path, at, word.label, stream.heard[h].label, stream.scores[h], noise)
         else:
             yield Mistake("missed", path, at, word.label, "", 0.0, noise)
+    heard_as_another = set(confused.values())
     for h in stream.matching.false:
-        if h not in confused.values():
+        if h not in heard_as_another:
             event = stream.heard[h]
-            under, noise = segment_under(stream, event, UNLABELLED), noise_under(stream, event)
-            yield Mistake("false", path, round(event.start, 3), under, event.label, stream.scores[h], noise)
+            there, noise = under.segment(event, UNLABELLED), under.noise_name(event)
+            yield Mistake("false", path, round(event.start, 3), there, event.label, stream.scores[h], noise)
 
 
 def _path(stream: Stream) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from streamrnn.config import convert
-from streamrnn.evaluation import sections
+from streamrnn.evaluation import hour_section, sections
 from streamrnn.evaluation.advice.finding import Finding
 from streamrnn.evaluation.advice.rules import findings
 from streamrnn.evaluation.report import TITLES
@@ -28,7 +28,7 @@ def page(document: dict[str, Any]) -> str:
         sections.noises(document["noises"]),
         sections.people(document["groups"]),
         sections.delays(document),
-        sections.hours(document["hours"]),
+        hour_section.hours(document),
         sections.reliability(document["reliability"]),
         sections.mistakes(document["mistakes"]),
         sections.how(document),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from itertools import chain, count, cycle
 
+import msgspec
 import numpy as np
 
-from streamrnn.backends import Array
+from streamrnn.backends import Array, ArrayState
 from streamrnn.chunk import Samples
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.playable import Playable
-from streamrnn.events import Event
+from streamrnn.events import Event, Heard
 from streamrnn.pool import ending
 from streamrnn.resampling import open_resampler
 from streamrnn.stretch import mixed
@@ -23,6 +25,10 @@ from streamrnn.stretch import mixed
 _STREAMS_AT_ONCE = 64
 # How much of a recording is handed over at once unless somebody asks for chunks: it has no meaning for the result.
 BLOCK_S = 5.0
+# How often somebody may look at the state of what is played. Chunks end there as well, so that it is the state after
+# the same samples for any chunks.
+LOOK_S = 5.0
+_APART_S = 240.0
 # No less is read at once: chunks of one sample must not be reads of one sample.
 _SMALLEST_READ = 1 << 16
 
@@ -51,10 +57,13 @@ def play(
     chunk_s: float | Sequence[float],
     ended: Callable[[Play], None] = lambda each: None,
     heard_s: Callable[[float], object] = lambda seconds: None,
+    *,
+    look: Callable[[int, float, ArrayState], object] = lambda place, seconds, state: None,
 ) -> list[list[Event]]:
     """The events of each recording, in the order of `plays`; `ended` is told of each as it ends, `heard_s` of seconds.
 
-    They are those of a live stream, whatever `chunk_s` is: the seconds of every chunk, or of several in turn. Raises
+    They are those of a live stream, whatever `chunk_s` is: the seconds of every chunk, or of several in turn. `look` is
+    shown which of the plays it is, seconds since its begin, and its state then: after every LOOK_S of them. Raises
     RecordingError where samples cannot be read.
     """
     engine = Engine([serving])
@@ -68,9 +77,11 @@ def play(
             check_channels(serving, recording)
             engine.open(str(place), recording.rate, recording.channels)
             seconds = [chunk_s] if isinstance(chunk_s, (int, float)) else chunk_s
-            active[place] = 0, _chunks(plays[place], [max(1, round(each * recording.rate)) for each in seconds])
+            chunks = _chunks(plays[place], [max(1, round(each * recording.rate)) for each in seconds])
+            active[place] = 0, _cut(chunks, count(every := _look_every(recording), every))
         if not active:
             return heard
+        seen = []
         for place, (start, chunks) in list(active.items()):
             samples = next(chunks, None)
             if samples is None:
@@ -81,8 +92,52 @@ def play(
                 engine.push(str(place), start, samples)
                 active[place] = start + len(samples), chunks
                 heard_s(len(samples) / plays[place].recording.rate)
+                seen += [] if active[place][0] % _look_every(plays[place].recording) else [place]
         for event in engine.run():
             heard[int(event.stream)].append(event)
+        for place in seen:
+            look(place, active[place][0] / plays[place].recording.rate, engine.states(str(place))[serving.name])
+
+
+def play_apart(
+    serving: Serving,
+    recording: Playable,
+    edges: Sequence[int],
+    heard_s: Callable[[float], object] = lambda seconds: None,
+) -> list[Event]:
+    """The events of a recording whose stretches between `edges` (samples, rising) are each heard with a fresh state.
+
+    Each is a stream of its own, with an end; what was heard in it is told at its place in the recording. Raises
+    RecordingError where samples cannot be read.
+    """
+    check_channels(serving, recording)
+    starts = [0, *(edge for edge in edges if 0 < edge < recording.length)]
+    engine, heard = Engine([serving]), list[Event]()
+    at, waiting, number = 0, 0.0, -1
+    for part in _cut(recording.blocks(_SMALLEST_READ), starts[1:]):
+        if number + 1 < len(starts) and at == starts[number + 1]:
+            if at:
+                engine.finish(str(number))
+            number += 1
+            engine.open(str(number), recording.rate, recording.channels)
+        engine.push(str(number), at - starts[number], part)
+        at += len(part)
+        waiting += len(part) / recording.rate
+        heard_s(len(part) / recording.rate)
+        # Stretches that wait together are heard side by side.
+        if waiting >= _APART_S:
+            heard += engine.run()
+            waiting = 0.0
+    engine.finish(str(number))
+    moved = [_moved(event, starts[int(event.stream)]) for event in [*heard, *engine.run()]]
+    return sorted(moved, key=lambda event: event.sample)
+
+
+def _moved(event: Event, by: int) -> Event:
+    body = event.body
+    if isinstance(body, Heard):
+        body = msgspec.structs.replace(body, start=body.start + by, end=body.end + by)
+    return msgspec.structs.replace(event, sample=event.sample + by, body=body)
 
 
 def posteriors(serving: Serving, recording: Playable, longest_s: float = math.inf, margin: int = 0) -> Array:
@@ -175,6 +230,25 @@ def _chunks(play: Play, lengths: Sequence[int]) -> Iterator[Samples]:
             at, length = at + length, next(turn)
     if at < len(rest):
         yield rest[at:]
+
+
+def _look_every(recording: Playable) -> int:
+    """In samples of it."""
+    return max(1, round(LOOK_S * recording.rate))
+
+
+def _cut(chunks: Iterable[Samples], edges: Iterable[int]) -> Iterator[Samples]:
+    """The same chunks, parted where they reach over an edge; edges rise."""
+    at, rising = 0, iter(edges)
+    edge = next(rising, sys.maxsize)
+    for chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            part = chunk[start : start + edge - at]
+            yield part
+            at, start = at + len(part), start + len(part)
+            if at == edge:
+                edge = next(rising, sys.maxsize)
 
 
 def _around(recording: Playable, length: int, longest_s: float, margin: int) -> Iterator[Samples]:

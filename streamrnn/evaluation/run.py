@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from streamrnn.backends import Array
+from streamrnn.backends import Array, ArrayState
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.evaluation.matching import Interval, Matching, match
 from streamrnn.evaluation.metrics import count_pairs
+from streamrnn.evaluation.norms import Norms
 from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import BLOCK_S, Play, check_channels, play, posteriors
 from streamrnn.evaluation.recordings import Recording
@@ -48,7 +49,7 @@ class Stream:
     """What was said and heard in a recording, in seconds of it; when each event was decided, and with what score.
 
     `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
-    silence that follows a clip.
+    silence that follows a clip. `norms` are those of the hidden state, every few seconds.
     """
 
     recording: Playable
@@ -59,6 +60,7 @@ class Stream:
     scores: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     until: float = math.inf
+    norms: Norms = field(default_factory=Norms)
 
     @property
     def delays(self) -> list[float]:
@@ -116,8 +118,13 @@ def evaluate(
     plays = [
         Play(recording, round(margin_s * recording.rate) if is_clip(recording, config) else 0) for recording in by_event
     ]
-    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s)
-    judged = [_stream(each, events, config) for each, events in zip(plays, heard, strict=True)]
+    norms = [Norms() for _ in plays]
+
+    def look(place: int, seconds: float, state: ArrayState) -> None:
+        norms[place].add(seconds - plays[place].margin / plays[place].recording.rate, state)
+
+    heard = play(serving, plays, chunk_s, lambda each: ended(each.recording), heard_s, look=look)
+    judged = [judge(*each, config) for each in zip(plays, heard, norms, strict=True)]
     words = [stream for stream in judged if is_clip(stream.recording, config)]
     streams = [stream for stream in judged if not is_clip(stream.recording, config)]
     clips, frames = [], []
@@ -188,7 +195,8 @@ def said_in(recording: Playable, config: RecognizerConfig) -> tuple[Interval, ..
     return tuple(Interval(s.start / rate, s.end / rate, label) for s, label in named if label != BACKGROUND)
 
 
-def _stream(played: Play, events: Sequence[Event], config: RecognizerConfig) -> Stream:
+def judge(played: Play, events: Sequence[Event], norms: Norms, config: RecognizerConfig) -> Stream:
+    """What was heard in a recording that was played, against what was said in it."""
     rate, said = played.recording.rate, said_in(played.recording, config)
     words = [segment for segment in played.recording.segments if label_of(config, segment.label) != BACKGROUND]
     detections = [(event.sample, event.body) for event in events if isinstance(event.body, Heard)]
@@ -207,6 +215,7 @@ def _stream(played: Play, events: Sequence[Event], config: RecognizerConfig) -> 
         scores=scores,
         sources=tuple(word.source for word in words),
         until=(played.recording.length + played.margin) / rate,
+        norms=norms,
     )
 
 

@@ -158,23 +158,6 @@ def reliability(part: dict[str, Any]) -> str:
     )
 
 
-def hours(streams: Sequence[dict[str, Any]]) -> str:
-    """Recall and false accepts of each hour of the long recordings."""
-    if not streams:
-        return ""
-    parts = [
-        "<h2>Hour by hour</h2><p>A network that carries its memory on for ever has to be as good at the end of a long "
-        "recording as at its beginning. Lines are 95 % intervals.</p>"
-    ]
-    for stream in streams:
-        measured = [
-            name for name in ("recall", "false_accepts_per_hour") if any(name in row for row in stream["hours"])
-        ]
-        pictures = "".join(f"<figure>{curves.by_hour(stream['hours'], name)}</figure>" for name in measured)
-        parts.append(f'<p class="soft">{escape(stream["path"])}</p><div class="pair">{pictures}</div>')
-    return "".join(parts)
-
-
 def mistakes(found: Sequence[dict[str, Any]]) -> str:
     """The mistakes one by one."""
     if not found:

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 import zmq
 from msgspec import Meta
 
-from streamrnn import wire
-from streamrnn.errors import DeviceError
+from streamrnn import security, wire
+from streamrnn.errors import ConfigError, DeviceError
+from streamrnn.limits import LONGEST_TOPIC, UNREAD_SUBSCRIPTIONS
 from streamrnn.recognizer import Count
 from streamrnn.registry import PlugConfig, register
+from streamrnn.security.connections import Subscriptions
 from streamrnn.sinks import Sink
 from streamrnn.sources.zeromq import bind_repair
 from streamrnn.wire import Message
 
 _TURN = 1000  # subscriptions handled before the engine goes on
-_LONGEST_REQUEST = 256  # bytes of a subscription: the longest topic has 150, and a CURVE handshake needs 256
 
 
 @register("sink", "streamrnn.sinks.zeromq:ZeromqSink")
@@ -24,11 +25,13 @@ class ZeromqConfig(PlugConfig, frozen=True, kw_only=True, tag="zeromq"):
     """Publish on `endpoint`; a subscriber that does not read loses what is beyond `queue` messages, and no other does.
 
     With `wait_for` above 0 the sources wait for so many subscribers, so that none misses the first events.
+    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
     endpoint: str = wire.RESULTS_ENDPOINT
     queue: Count = 1000
     wait_for: Annotated[int, Meta(ge=0)] = 0
+    keys: str = ""
 
 
 class ZeromqSink(Sink):
@@ -38,20 +41,26 @@ class ZeromqSink(Sink):
         """Raises DeviceError if the endpoint is taken or malformed."""
         self._config = config
         self._subscribers = self._leavers = 0
+        self._subscriptions = Subscriptions()
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
         for option, value in (
             (zmq.SNDHWM, config.queue),
             # The high-water mark alone does not bound what lies in the buffers of a stalled subscriber.
             (zmq.SNDBUF, 1 << 18),
-            (zmq.MAXMSGSIZE, _LONGEST_REQUEST),
+            (zmq.RCVHWM, UNREAD_SUBSCRIPTIONS),
             (zmq.XPUB_VERBOSER, 1),  # tell of every subscription and its end, not only of the first to a topic
-            (zmq.HEARTBEAT_IVL, 2000),
-            (zmq.HEARTBEAT_TIMEOUT, 10_000),
         ):
             self._socket.setsockopt(option, value)
         try:
+            self.door = security.secure(
+                self._socket, self._context, "results", config.endpoint, keys=config.keys, largest=LONGEST_TOPIC
+            )
             self._socket.bind(config.endpoint)
+        except ConfigError:
+            self._socket.close(0)
+            self._context.term()
+            raise
         except zmq.ZMQError as error:
             self._socket.close(0)
             self._context.term()
@@ -77,7 +86,7 @@ class ZeromqSink(Sink):
         topic, comers = wire.topic_of("hello").encode(), 0
         for _ in range(_TURN):
             try:
-                request = self._socket.recv(zmq.NOBLOCK)
+                request = self._subscriptions.admit(self._socket.recv(zmq.NOBLOCK, copy=False), self.place)
             except zmq.Again:
                 break
             comers += request[:1] == b"\x01" and topic.startswith(request[1:])

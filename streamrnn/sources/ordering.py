@@ -34,7 +34,10 @@ class Ordering:
         """What may go on now that this has come."""
         insort(self._held, chunk, key=lambda each: each.start)
         ordered = self._continued()
-        while self._held and max(each.end for each in self._held) > self.expected + self._span:
+        # The second bound is for what is held more than once.
+        while self._held and (
+            max(each.end for each in self._held) > self.expected + self._span or self.held > 2 * self._span
+        ):
             ordered += self._declared()
         return ordered
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 import zmq
 from msgspec import UNSET, Meta
 
-from streamrnn import ingest
+from streamrnn import ingest, security
 from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
-from streamrnn.errors import DeviceError, UserError
+from streamrnn.errors import ConfigError, DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
@@ -36,6 +36,7 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     With another `when_full` than `block`, clients get their credit back at once and the daemon leaves samples out.
     `reorder_ms` of samples are held to be put in order. A client that can go on has `grace_ms` to come back. When two
     bring a stream of the same name, the `first` keeps it or the `newest` gets it.
+    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
     endpoint: str = ingest.ENDPOINT
@@ -45,6 +46,7 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     reorder_ms: Annotated[float, Meta(ge=0, le=60_000)] = 200.0
     grace_ms: Annotated[float, Meta(ge=0, le=600_000)] = 2000.0
     same_stream: Literal["first", "newest"] = "first"
+    keys: str = ""
 
 
 @dataclass(slots=True)
@@ -79,15 +81,24 @@ class ZeromqSource(Source):
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
-            (zmq.MAXMSGSIZE, ingest.LARGEST_MESSAGE),
             (zmq.RCVHWM, 100),
             (zmq.SNDHWM, 100),
-            (zmq.HEARTBEAT_IVL, 1000),
-            (zmq.HEARTBEAT_TIMEOUT, 5000),
         ):
             self._router.setsockopt(option, value)
         try:
+            self.door = security.secure(
+                self._router,
+                self._context,
+                "ingest",
+                config.endpoint,
+                keys=config.keys,
+                largest=ingest.LARGEST_MESSAGE,
+            )
             self._router.bind(config.endpoint)
+        except ConfigError:
+            self._router.close(0)
+            self._context.term()
+            raise
         except zmq.ZMQError as error:
             self._router.close(0)
             self._context.term()
@@ -239,6 +250,8 @@ class ZeromqSource(Source):
             if self._leaving[item.stream]:
                 # Of a client before: what is told comes in the order in which it was brought.
                 self._leaving[item.stream] -= isinstance(item, Ended)
+                if not self._leaving[item.stream]:
+                    del self._leaving[item.stream]
                 continue
             client = self._clients.get(item.stream)
             if client is not None:

@@ -10,6 +10,8 @@ from streamrnn.evaluation.advice.finding import FEW, Finding
 from streamrnn.evaluation.confusion import NOTHING, SEVERAL
 from streamrnn.evaluation.sentences import counted, listed, number, percent
 
+_DRIFTS = "Its state drifts, or the recording changes: train longer with carried state (a small material.anew)."
+
 
 def noises(document: dict[str, Any]) -> Iterator[Finding]:
     """The noise that costs most words."""
@@ -110,7 +112,15 @@ def hours(document: dict[str, Any]) -> Iterator[Finding]:
                 f"{percent(last['recall']['value'])} after {percent(first['recall']['value'])}, false accepts an hour "
                 f"{number(last['false_accepts_per_hour']['value'])} after "
                 f"{number(first['false_accepts_per_hour']['value'])}.",
-                "Its state drifts, or the recording changes: train longer with carried state (a small material.anew).",
+                _DRIFTS,
             )
+        elif _trend(stream, "recall", "high") < 0 or _trend(stream, "false_accepts_per_hour", "low") > 0:
+            yield Finding("weak", f"Hour by hour it gets a little worse in {stream['path']}.", _DRIFTS)
         else:
             yield Finding("works", f"It is as good in hour {last['hour']} as in hour 1.")
+
+
+def _trend(stream: dict[str, Any], measure: str, bound: str) -> float:
+    """A bound of what all hours say of a measure; 0, no trend, where they say nothing."""
+    trend = stream["drift"].get(measure, {}).get("trend")
+    return trend[bound] if trend else 0.0

@@ -1,9 +1,8 @@
-"""Curves: misses against false accepts, right answers against posteriors, and figures by the hour."""
+"""Curves: misses against false accepts, and right answers against posteriors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from streamrnn.evaluation.pictures.svg import (
     LEFT,
@@ -93,29 +92,3 @@ def diagram(series: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
 def whole(share: float) -> str:
     """A tick of shares: `20 %`, or `2.5 %` where they lie close together."""
     return f"{100 * share:.3g}\u00a0%"
-
-
-def by_hour(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
-    """`recall` or `false_accepts_per_hour` of every hour with its interval."""
-    rows = [row for row in rows if measure in row]
-    hours = [row["hour"] for row in rows]
-    x = Scale(0.5, max(hours) + 0.5, LEFT, WIDTH - RIGHT)
-    if measure == "recall":
-        low = max(0.0, min(row[measure]["low"] for row in rows) - 0.03)
-        y = Scale(low, 1.0, 170.0, _HIGH)
-        marks = {value: whole(value) for value in ticks(low, 1.0, 5)}
-        title = "words found"
-    else:
-        high = max(1.0, *(row[measure]["high"] for row in rows)) * 1.05
-        y = Scale(0.0, high, 170.0, _HIGH)
-        marks = {value: number(value) for value in ticks(0.0, high, 5)}
-        title = "false accepts an hour"
-    every = -(-len(hours) // 12)
-    parts = [axes(x, y, ({hour: str(hour) for hour in hours[::every]}, marks), ("hour of the recording", title))]
-    parts.append(path([(x(row["hour"]), y(row[measure]["value"])) for row in rows], "markline"))
-    for row in rows:
-        at, value = x(row["hour"]), row[measure]
-        parts.append(line(at, y(value["low"]), at, y(value["high"]), "markline"))
-        says = f"hour {row['hour']}: {value['value']:.3g} ({value['low']:.3g} to {value['high']:.3g})"
-        parts.append(dot(at, y(value["value"]), 3.5, "mark", says))
-    return picture(214.0, f"{title} by the hour", parts)

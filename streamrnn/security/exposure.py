@@ -1,0 +1,49 @@
+"""How far an endpoint reaches: what the network can reach has keys, or is not bound."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, TypeVar
+
+import msgspec
+
+from streamrnn.errors import ConfigError
+
+T = TypeVar("T")
+
+_LOCAL = ("ipc", "inproc")  # files and memory of this machine: who may use them its permissions say
+
+
+def exposed(endpoint: str) -> bool:
+    """Whether other machines could reach it. What is not known to be local is not taken for it."""
+    scheme, separator, rest = endpoint.partition("://")
+    if not separator or scheme in _LOCAL:
+        return False  # a word such as "off", or an endpoint that ZeroMQ itself refuses
+    host = rest.rpartition(":")[0].strip("[]")
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, `*`, or that of an interface
+        return host != "localhost"
+
+
+def require_keys(endpoint: str, keys: str, where: str) -> None:
+    """Raises ConfigError if the network can reach an endpoint that has no keys."""
+    if not keys and exposed(endpoint):
+        raise ConfigError(
+            f"{where}: {endpoint} can be reached from the network, and no keys are asked for; "
+            f"make some (streamrnn keygen) and write `security: {{keys: DIR}}`, or bind tcp://127.0.0.1:PORT"
+        )
+
+
+def guarded(config: T, keys: str, where: str) -> T:
+    """A config of something with an endpoint, with the daemon's keys if it names none; others as they are.
+
+    Raises ConfigError as `require_keys` does; `where` is the key path of the config.
+    """
+    if not isinstance(config, msgspec.Struct) or "keys" not in config.__struct_fields__:
+        return config
+    given: Any = config
+    own: Any = msgspec.structs.replace(given, keys=given.keys or keys)
+    require_keys(own.endpoint, own.keys, f"{where}.endpoint")
+    found: T = own
+    return found
