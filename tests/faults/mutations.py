@@ -1,4 +1,4 @@
-"""Inputs for parsers: what was once right, with pieces cut out, doubled, exchanged or made of what parsers stumble on."""
+"""Inputs for parsers: what was once right, with pieces cut out, doubled, exchanged or taken from what hurts."""
 
 from __future__ import annotations
 

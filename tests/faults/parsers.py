@@ -40,7 +40,8 @@ class Parser:
         try:
             self.read(data)
         except UserError as error:
-            assert str(error), "an error that says nothing"
+            if not str(error).strip():
+                raise RuntimeError("an error that says nothing") from error
             return False
         return True
 

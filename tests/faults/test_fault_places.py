@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import judge
@@ -31,6 +32,28 @@ def fails(config: Path) -> str:
     return line
 
 
+def soon(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Wait for something. Raises AssertionError if it does not come."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def detections(lines: Path) -> list[int]:
+    """Where the detections of a file of JSON lines begin; one line of it may be torn, and one be half written."""
+    starts, torn = [-1], 0
+    for line in lines.read_text().splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            torn += 1
+        else:
+            starts += [said["body"]["start"]] if said["kind"] == "detection" else []
+    assert torn <= 2
+    return starts
+
+
 def test_a_disk_that_is_full_costs_lines_that_are_counted_and_no_result_on_the_wire(
     tmp_path: Path, tiny_bundle: Path
 ) -> None:
@@ -44,26 +67,21 @@ def test_a_disk_that_is_full_costs_lines_that_are_counted_and_no_result_on_the_w
                 oracle.word("mic", 0, 10.0)
                 # A file that may not grow: what a write to a full disk gives, and it can be made to hold again.
                 _, most = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
-                resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (lines.stat().st_size + 100, most))
-                for _ in range(3):
-                    oracle.word("mic", producer.at, 10.0)
+                full = lines.stat().st_size + 100
+                resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (full, most))
+                soon(lambda: lines.stat().st_size >= full)
+                oracle.word("mic", producer.at, 10.0)
+                time.sleep(0.5)  # so that lines behind the torn one are lost as well
                 resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (most, most))
                 fresh = producer.at
                 oracle.word("mic", fresh, 10.0)
+                soon(lambda: max(detections(lines)) >= fresh)
                 playing.finish()
                 oracle.over("mic")
             assert not setting.verdict(oracle, producer)
             assert not judge.gaps(oracle.messages, "mic")
             assert daemon.stop() < 2.0
     assert any("lines lost" in line for line in daemon.said), daemon.said
-    said, torn = [], 0
-    for line in lines.read_text().splitlines():
-        try:
-            said.append(json.loads(line))
-        except ValueError:
-            torn += 1
-    assert torn <= 1
-    assert any(each["kind"] == "detection" and each["body"]["start"] >= fresh for each in said)
 
 
 def test_a_disk_that_is_read_only_is_one_line(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_daemon_that_was_frozen_goes_on_and_declares_what_it_missed(setting: S
         with Playing([producer]) as playing:
             oracle.word("mic", 0, 10.0)
             daemon.process.send_signal(signal.SIGSTOP)
-            time.sleep(by_form(3, 30))
+            time.sleep(by_form(5, 30))
             daemon.process.send_signal(signal.SIGCONT)
             recognises(oracle, producer, time.monotonic())
             playing.finish()
