@@ -39,7 +39,7 @@ def main(count: int, names: list[str], seed: int = 0) -> int:
             if names and parser.name not in names:
                 continue
             chance = random.Random(f"{seed} {parser.name}")
-            begun, before, taken, slowest, done = time.process_time(), peak_mb(), 0, 0.0, 0
+            begun, before, taken, slowest, done = time.monotonic(), peak_mb(), 0, 0.0, 0
             for done in range(1, count + 1):
                 data = parser.make(chance)
                 faulthandler.dump_traceback_later(60, exit=True)  # a hang shows where
