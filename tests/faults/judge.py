@@ -39,29 +39,36 @@ def duplicates(messages: Iterable[Message]) -> list[str]:
     return wrong
 
 
+class Counts:
+    """The `seq` of every topic of every run, message by message."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], int] = {}
+        self._greeted: set[str] = set()
+
+    def follow(self, message: Message) -> list[str]:
+        """What a message shows to have been left out before it."""
+        body, run, greeted = message.body, message.run, message.run in self._greeted
+        wrong: list[str] = []
+        if isinstance(body, Hello) and not greeted:
+            self._greeted.add(run)
+            self._last |= {(run, topic): seq for topic, seq in body.topics.items()}
+        elif isinstance(body, Hello | Beat | Bye) and greeted:
+            for topic, seq in body.topics.items():
+                had = self._last.get((run, topic), 0)
+                if seq > had:
+                    wrong.append(f"{topic} has {seq} messages, {had} came")
+                    self._last[run, topic] = seq
+        if greeted and message.seq != self._last.get((run, message.topic), 0) + 1:
+            wrong.append(f"{message.topic} goes from {self._last.get((run, message.topic), 0)} to {message.seq}")
+        self._last[run, message.topic] = message.seq
+        return wrong
+
+
 def left_out(messages: Iterable[Message]) -> list[str]:
     """A subscriber that keeps up gets every message: the counts of each topic have no holes, and tell no more."""
-    wrong: list[str] = []
-    counts: dict[tuple[str, str], int] = {}
-    greeted: set[str] = set()
-    for message in messages:
-        body = message.body
-        if isinstance(body, Hello | Beat | Bye) and message.run in greeted:
-            for topic, seq in body.topics.items():
-                # A sign of life is sent after it has counted, and before it is counted itself.
-                if seq > counts.get((message.run, topic), 0):
-                    wrong.append(f"{topic} has {seq} messages, {counts.get((message.run, topic), 0)} came")
-                    counts[message.run, topic] = seq
-        elif isinstance(body, Hello):
-            greeted.add(message.run)
-            counts |= {(message.run, topic): seq for topic, seq in body.topics.items()}
-            counts[message.run, message.topic] = message.seq
-            continue
-        key = (message.run, message.topic)
-        if message.run in greeted and message.seq != counts.get(key, 0) + 1:
-            wrong.append(f"{message.topic} goes from {counts.get(key, 0)} to {message.seq}")
-        counts[key] = message.seq
-    return wrong
+    counts = Counts()
+    return [wrong for message in messages for wrong in counts.follow(message)]
 
 
 def undeclared(messages: Iterable[Message], produced: Produced) -> list[str]:
@@ -93,17 +100,17 @@ def different(messages: Iterable[Message], wanted: Sequence[Event], stream: str,
     for message in messages:
         if message.stream == stream and isinstance(message.body, Heard):
             given.setdefault(message.id, message)
-    left = [message.body for message in given.values() if isinstance(message.body, Heard)]
+    left = {(message.body.label, message.body.start): message.body for message in given.values()}
     wrong = []
     for event in wanted:
         body = event.body
         assert isinstance(body, Heard)
-        match = next((each for each in left if _same(each, body)), None)
-        if match is not None:
-            left.remove(match)
+        match = left.get((body.label, body.start))
+        if match is not None and _same(match, body):
+            del left[body.label, body.start]
         elif not _touches((body.start, event.sample), near):
             wrong.append(f"{stream}: {body} is missing")
-    wrong += [f"{stream}: {body} is new" for body in left if not _touches((body.start, body.end), near)]
+    wrong += [f"{stream}: {body} is new" for body in left.values() if not _touches((body.start, body.end), near)]
     return wrong
 
 

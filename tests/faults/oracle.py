@@ -26,7 +26,9 @@ class Record:
 class Oracle:
     """Hears everything, over restarts of the daemon; a message that cannot be read breaks it."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keeps: Callable[[Record], bool] = lambda record: True) -> None:
+        """`keeps` sees every record and says whether it is wanted later."""
+        self._keeps = keeps
         self.records: list[Record] = []
         self.failure = ""
         self._news = threading.Condition()
@@ -90,7 +92,9 @@ class Oracle:
             at = time.monotonic()
             with self._news:
                 try:
-                    self.records.append(Record(at, wire.decode(parts)))
+                    record = Record(at, wire.decode(parts))
+                    if self._keeps(record):
+                        self.records.append(record)
                 except wire.WireError as error:
                     self.failure = f"{error}: {parts!r}"
                 self._news.notify_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -17,6 +18,7 @@ from streamrnn.ingest import Credit, Data, End, Error, Start
 
 _SILENT_S = 2.0  # a daemon that is there gives a sign each second: after this it is called anew, on another connection
 _ASK_S = 0.3
+_CONTEXT = zmq.Context()  # of all producers: each would have a thread of its own
 _PATIENCE_S = 1.0  # of samples that may wait for credit, as in the buffer of a microphone
 _GONE = ("unknown_stream", "closing", "refused", "duplicate_stream")
 
@@ -33,14 +35,13 @@ class Producer:
         self.endpoint, self.stream, self.content, self.speed = endpoint, stream, content, speed
         self.at, self.end = content.first, content.first + samples
         self.lost: list[tuple[int, int]] = []
-        self.sent: list[tuple[float, int]] = []  # when, and which sample was next
+        self.sent: deque[tuple[float, int]] = deque(maxlen=1000)  # when, and which sample was next
         self.calls = 0  # connections made
         self.ended = False
         self.errors: list[Error] = []
         self._chunk = chunk
         self._begun = time.monotonic()
         self._run = secrets.token_hex(8)
-        self._context = zmq.Context()
         self._connect()
 
     @property
@@ -81,11 +82,13 @@ class Producer:
     def close(self) -> None:
         """Be gone, without a word."""
         self._socket.close(0)
-        self._context.term()
 
     def _is_due(self, now: float) -> bool:
-        due = self._begun + (self.at + self._chunk - self.content.first) / RATE / self.speed if self.speed else now
-        return due <= now
+        return not self.speed or self.due(self.at + self._chunk) <= now
+
+    def due(self, sample: int) -> float:
+        """When the samples before this one are there, in real time or by `speed`."""
+        return self._begun + (sample - self.content.first) / RATE / self.speed
 
     def _leave_out(self, n: int) -> None:
         if self.lost and self.lost[-1][1] == self.at:
@@ -98,7 +101,7 @@ class Producer:
         if self.calls:
             self._socket.close(0)
         self.calls += 1
-        self._socket = self._context.socket(zmq.DEALER)
+        self._socket = _CONTEXT.socket(zmq.DEALER)
         self._socket.reconnect_ivl = 50
         self._socket.connect(self.endpoint)
         self._open = self._ending = self._refused = False

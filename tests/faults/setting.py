@@ -38,7 +38,7 @@ class Setting:
     def __init__(self, folder: Path, bundle: Path, *, sinks: Iterable[Any] = (), **more: Any) -> None:
         self.bundle = bundle
         self.ingest, self.results = free_endpoint(), free_endpoint()
-        source = {"kind": "zeromq", "endpoint": self.ingest}
+        source = {"kind": "zeromq", "endpoint": self.ingest, **more.pop("source", {})}
         sink = {"kind": "zeromq", "endpoint": self.results}
         self.config = write_config(folder / "daemon.yaml", bundle, [source], [sink, *sinks], **more)
         self._started = contextlib.ExitStack()

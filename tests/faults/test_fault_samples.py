@@ -26,7 +26,7 @@ from streamrnn.ingest import Data, End, Start
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Setting]:
     limits = {"max_streams": 300}
-    with Setting(tmp_path_factory.mktemp("samples"), tiny_bundle, engine=limits) as made:
+    with Setting(tmp_path_factory.mktemp("samples"), tiny_bundle, engine=limits, source=limits) as made:
         made.start()
         yield made
 
