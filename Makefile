@@ -41,6 +41,15 @@ compare: recordings setup  ## make compare DATA=dir: GRU, LSTM and RNN trained a
 drift: recordings $(LIGHT)/installed  ## make drift DATA="dir ...": a day of the shipped bundles into docs/long-streams.md
 	$(LIGHT)/bin/streamrnn bench --drift digits wakeword $(foreach dir,$(DATA),--data $(dir)) --out docs/long-streams.md
 
+faults: setup  ## every fault in its long form, about half an hour (make test has the short one)
+	STREAMRNN_FAULTS=long $(FULL)/bin/pytest tests/faults -s --timeout=3600 --durations=0
+
+fuzz: setup  ## make fuzz [N=1000000]: so many inputs for every parser
+	$(FULL)/bin/python tests/faults/fuzz.py $(or $(N),1000000)
+
+soak: setup  ## make soak [MINUTES=120] [STREAMS=200]: one daemon, a fault every minute, its memory and latency
+	$(FULL)/bin/python tests/faults/soak.py $(or $(MINUTES),120) $(or $(STREAMS),200)
+
 clean:  ## take away what the others made, environments too
 	rm -rf $(LIGHT) $(FULL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -304,7 +304,8 @@ class Pool:
             sample=told.sample,
             rate=session.rate,
             readiness=readiness,
-            id=event_id(session.stream, self.serving.sha, told.epoch, lost.reason, lost.start),
+            # With its end: two gaps may begin at one sample, as those of a daemon that was killed twice do.
+            id=event_id(session.stream, self.serving.sha, told.epoch, f"{lost.reason} {lost.end}", lost.start),
             body=lost,
         )
         return [event]

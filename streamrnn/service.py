@@ -184,7 +184,9 @@ class Service:
         self._bundles, servings = self._build(self.config)
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = _sources(self.config, [each.name for each in servings])
-        self.sinks += [sinks.build(each) for each in self.config.sinks]
+        for sink in self.config.sinks:
+            # One by one: those before one that cannot be opened are closed again.
+            self.sinks.append(sinks.build(sink))
         self.history.open(new_run())
         self._kept = self._state.open()
         self.control.bind(self.config.control)

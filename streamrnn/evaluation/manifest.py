@@ -12,6 +12,7 @@ from streamrnn.errors import RecordingError, did_you_mean
 
 MANIFEST = "manifest.csv"
 NOISE = "noise.csv"
+_LONGEST_PART, _LONGEST_PATH = 255, 3000  # bytes of a name of a file, and of the whole of it, that systems take
 # Whoever of these columns is filled says which recordings belong together: who spoke, wore the sensor, or which record.
 GROUP_COLUMNS = ("speaker", "subject", "record", "group")
 
@@ -68,10 +69,12 @@ def read_manifest(path: Path) -> list[Row]:
     for where, line in _lines(path, ("path", "label")):
         if not line["path"]:
             raise RecordingError(f"{where}: no path; name the recording")
+        if line.get("labels"):
+            _check_name(where, line["labels"])
         rows.append(
             Row(
                 where=where,
-                path=_place(path.parent, line["path"]),
+                path=_place(where, path.parent, line["path"]),
                 mark=_mark(where, line),
                 placed=bool(line.get("start") or line.get("end")),
                 split=line.get("split", ""),
@@ -103,14 +106,22 @@ def read_noise(path: Path) -> list[NoiseMark]:
         if none and line["snr_db"]:
             raise RecordingError(f"{where}: snr_db {line['snr_db']} under no noise; name the noise or leave it empty")
         snr_db = math.inf if none else _decibels(where, line["snr_db"])
-        place = _place(path.parent, line["path"]) if line.get("path") else path.parent
+        place = _place(where, path.parent, line["path"]) if line.get("path") else path.parent
         marks.append(NoiseMark(where, place, mark.start, mark.end, "" if none else line["noise"], snr_db))
     return marks
 
 
-def _place(folder: Path, name: str) -> Path:
+def _place(where: str, folder: Path, name: str) -> Path:
+    _check_name(where, name)
     inner = folder / "data" / name
     return inner if inner.exists() and not (folder / name).exists() else folder / name
+
+
+def _check_name(where: str, name: str) -> None:
+    """Refuse what the system would not take for the name of a file. Raises RecordingError."""
+    longest = max(len(part.encode(errors="replace")) for part in name.split("/"))
+    if longest > _LONGEST_PART or len(name.encode(errors="replace")) > _LONGEST_PATH or "\0" in name:
+        raise RecordingError(f"{where}: {name[:40]!r}... is no name of a file; mend it")
 
 
 def _label_track(path: Path) -> list[Mark]:

@@ -42,7 +42,10 @@ def npz_header(path: Path) -> Header:
     length, channels = (shape[0], 1) if len(shape) == 1 else shape
     if not length or not channels:
         raise RecordingError(f"{path}: x has shape {shape} and so no samples; take the file out")
-    rate = float(np.asarray(_npz_array(path, "fs"), dtype=np.float64).reshape(-1)[0])
+    fs = _npz_array(path, "fs")
+    if fs.dtype.kind not in "iuf":
+        raise RecordingError(f"{path}: fs is of type {fs.dtype}; store a number of Hz")
+    rate = float(fs.reshape(-1)[0])
     if not 1 <= rate <= HIGHEST_RATE or abs(rate - round(rate)) > 1e-3 * rate:
         raise RecordingError(
             f"{path}: fs is {rate}; it must be a whole number of Hz from 1 to {HIGHEST_RATE}; resample the data"
@@ -53,10 +56,10 @@ def npz_header(path: Path) -> Header:
 def read_npz(path: Path, start: int, end: int) -> Samples:
     """Samples `[start, end)` of the array `x` as float32 `(time, channels)`. Raises RecordingError."""
     x = _npz_array(path, "x")[start:end]
-    try:
+    if x.dtype.kind not in "biuf":
+        raise RecordingError(f"{path}: x is of type {x.dtype}; store numbers")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and found where it is checked
         samples = x.astype(np.float32)
-    except (TypeError, ValueError):
-        raise RecordingError(f"{path}: x is of type {x.dtype}; store numbers") from None
     return samples.reshape(len(samples), -1)
 
 
@@ -115,13 +118,13 @@ def read_csv(path: Path, declared: int = 0) -> Table:
 
 def _npz_shape(path: Path, name: str) -> tuple[int, ...]:
     _require(path, name)
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        try:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
             version = np.lib.format.read_magic(member)
             reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, _ = reader(member)
-        except ValueError as error:
-            raise RecordingError(f"{path}: {name} is no array ({_line(error)}); store it with numpy.savez") from None
+    except Exception as error:  # zipfile, zlib, tokenize and numpy have errors of their own for what is damaged
+        raise RecordingError(f"{path}: {name} is no array ({_line(error)}); store it with numpy.savez") from None
     if len(shape) not in (1, 2):
         raise RecordingError(f"{path}: {name} has shape {shape}; it must be (time, channels)")
     return shape
@@ -132,7 +135,9 @@ def _npz_array(path: Path, name: str) -> NDArray[Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             array: NDArray[Any] = archive[name]
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+            if not isinstance(array, np.ndarray):  # numpy gives the bytes of what has another beginning
+                raise ValueError("its beginning is not that of an array")
+    except Exception as error:
         raise RecordingError(f"{path}: {name} cannot be read ({_line(error)}); store it with numpy.savez") from None
     if not array.size:
         raise RecordingError(f"{path}: {name} is empty; store it with numpy.savez")
@@ -179,8 +184,8 @@ def _csv(path: Path, first: int, last: int) -> list[list[str]]:
         raise RecordingError(f"{path}: {error.strerror or error}; give the path of a recording") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise RecordingError(f"{path}: not CSV in UTF-8 ({_line(error)}); export it again") from None
-    if not first and not rows:
-        raise RecordingError(f"{path}: empty; write a header and rows")
+    if not first and not (rows and rows[0]):
+        raise RecordingError(f"{path}: {'its first line is ' if rows else ''}empty; write a header and rows")
     return rows
 
 
