@@ -102,24 +102,22 @@ def test_sources_come_and_go(config: Path, tmp_path: Path, tiny_bundle: Path) ->
         assert daemon.stop() < 2.5
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({"kind": "wav", "path": "nowhere.wav", "stream": "talk"}, "nowhere.wav"),
-        ({"kind": "wev"}, "did you mean"),
-        ({"kind": "wav", "path": "x.wav", "stream": "talk", "pece": 1}, r"sources\[1\].pece: unknown key"),
-        ({"kind": "wav", "path": "x.wav", "stream": "talk", "bundles": ["tone"]}, "did you mean"),
-        ({"kind": "zeromq", "endpoint": "tcp://0.0.0.0:5999"}, "keygen"),
-    ],
+REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"kind": "wav", "path": "nowhere.wav", "stream": "talk"}, "nowhere.wav"),
+    ({"kind": "wev"}, "did you mean"),
+    ({"kind": "wav", "path": "x.wav", "stream": "talk", "pece": 1}, r"sources\[1\].pece: unknown key"),
+    ({"kind": "wav", "path": "x.wav", "stream": "talk", "bundles": ["tone"]}, "did you mean"),
+    ({"kind": "zeromq", "endpoint": "tcp://0.0.0.0:5999"}, "keygen"),
 )
-def test_a_source_that_cannot_be_is_refused_as_in_a_config(config: Path, source: dict[str, Any], words: str) -> None:
+
+
+def test_a_source_that_cannot_be_is_refused_as_in_a_config(config: Path) -> None:
     with Daemon(config) as daemon, Control(daemon.control) as control:
-        with pytest.raises(CallError, match=words) as caught:
-            control.call("add", source=source)
-        assert caught.value.code == "refused"
-        assert "\n" not in caught.value.text
-        with pytest.raises(CallError, match="taken by another"):
-            control.call("add", source={**INGEST, "endpoint": daemon.ingest})
+        for source, words in (*REFUSED, ({**INGEST, "endpoint": daemon.ingest}, "taken by another")):
+            with pytest.raises(CallError, match=words) as caught:
+                control.call("add", source=source)
+            assert caught.value.code == "refused"
+            assert "\n" not in caught.value.text
         with pytest.raises(CallError, match="there is none"):
             control.call("remove", source="talk")
         assert len(control.call("sources")) == 1
@@ -131,10 +129,9 @@ def test_the_command_and_the_level_of_the_log(config: Path) -> None:
         assert json.loads(ask("control", "log_level", "level=debug", *there).stdout) == {"level": "debug"}
         with Pusher(daemon.ingest, stream="mic", rate=RATE) as pusher:
             pusher.push(talk(1))
-        for words in (["pause", "microphone"], ["pause", "source=x"], ["paws"], ["log_level", "level=loud"]):
+        for words in (["pause", "microphone"], ["log_level", "level=loud"]):
             done = ask("control", *words, *there)
             assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "pause" in json.loads(ask("control", "methods", *there).stdout)
         daemon.stop()
         assert any("mic: opened" in line for line in daemon.said)
 
