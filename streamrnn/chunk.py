@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
+MUTED = "muted"  # the reason of a gap: samples that came while their source was paused
 STOPPED = "the daemon stops"  # the reason of an end after which the stream may go on in the next daemon
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": "the daemon",
     "config": "validate a config, or print an example",
     "status": "what a daemon is doing",
+    "control": "ask a daemon to do something: mute a source, reload, promote a shadow",
     "listen": "print what a daemon publishes",
     "push": "send a recording to a daemon",
     "check": "the law and the golden answer, on your own bundle",

@@ -61,11 +61,15 @@ class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do."""
+    """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do.
+
+    `shadows` are bundles that run beside those that serve, each beside the first with the same labels.
+    """
 
     bundles: tuple[BundleConfig, ...]
     sources: tuple[Annotated[PlugConfig, Role("source")], ...]
     sinks: tuple[Annotated[PlugConfig, Role("sink")], ...]
+    shadows: tuple[BundleConfig, ...] = ()
     engine: LimitsConfig = LimitsConfig()
     health: HealthConfig = HealthConfig()
     log: LogConfig = LogConfig()

@@ -13,6 +13,7 @@ true sample.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from streamrnn.backends import ArrayState
 from streamrnn.errors import ConfigError, StreamError, did_you_mean
 from streamrnn.events import Event
 from streamrnn.pool import Pool, Serving
-from streamrnn.sessions import Counts, Session
+from streamrnn.sessions import NEVER, Counts, Session
 from streamrnn.snapshot import Snapshot
 from streamrnn.stretch import Reader
 
@@ -99,7 +100,7 @@ class Engine:
         for each in servings:
             before = self._served.pop(each.name, None)
             if before is not None and (before.serving.sha, before.serving.made) == (each.sha, each.made):
-                before.serving = each
+                before.become(each)
                 self._served[each.name] = before
                 continue
             self._made += 1
@@ -112,14 +113,42 @@ class Engine:
     def _listen(self, pool: Pool) -> dict[str, int]:
         """Let a pool hear the streams that are open; by stream: after which sample it tells."""
         since = {}
-        takes = pool.serving.recognizer
         for session in self._sessions.values():
-            fits = takes.channels in (1, session.channels)
-            if fits and (not session.attached or pool.serving.name in session.attached):
-                listener = pool.attach(session, Reader(pool.key, takes.rate, takes.channels))
-                session.join(listener, takes.warm_up)
-                since[session.stream] = listener.since
+            fits = pool.serving.recognizer.channels in (1, session.channels)
+            if fits and (not session.attached or pool.serving.named(session.attached)):
+                since[session.stream] = self._join(session, pool)
         return since
+
+    @staticmethod
+    def _join(session: Session, pool: Pool) -> int:
+        """Let a pool hear a stream from now on; after which sample it tells."""
+        takes = pool.serving.recognizer
+        listener = pool.attach(session, Reader(pool.key, takes.rate, takes.channels))
+        session.join(listener, takes.warm_up)
+        return listener.since
+
+    def promote(self, name: str) -> frozenset[str]:
+        """A shadow goes on as the bundle beside which it runs, under its name and with all that it remembers.
+
+        That one tells no more, but of streams in which the shadow is not warm yet; the others are returned. Raises
+        ConfigError if there is no such shadow, StreamError if samples wait for a step.
+        """
+        pool = self._served.get(name)
+        if pool is None or not pool.serving.beside:
+            raise ConfigError(f"{name}: no such shadow is served")
+        if self.pending:
+            raise StreamError(f"{name}: samples wait to be heard; step until nothing is pending")
+        place = pool.serving.beside
+        since = {
+            session.stream: NEVER if each.since <= session.counts.expected else each.since
+            for session in self._sessions.values()
+            for each in session.listeners
+            if each.reader.bundle == pool.key
+        }
+        self._relieve(self._served[place], since)
+        pool.become(dataclasses.replace(pool.serving, name=place, beside=""))
+        self._served = {key: pool if key == place else each for key, each in self._served.items() if key != name}
+        return frozenset(stream for stream, sample in since.items() if sample == NEVER)
 
     def _relieve(self, pool: Pool, since: dict[str, int]) -> None:
         """Let a pool tell what is decided until another tells it, and no more."""
@@ -166,11 +195,16 @@ class Engine:
         A bundle of one channel hears the mean of a stream's channels. A name is free again as soon as its stream is
         finished; the new stream is then heard after the last event of the old one. Raises StreamError.
         """
+        pools = self._chosen(stream, bundles)
+        self._begin(stream, rate, channels, pools, epoch=epoch, start=start).attached = tuple(bundles or ())
+
+    def _begin(
+        self, stream: str, rate: int, channels: int, pools: Sequence[Pool], *, epoch: int, start: int
+    ) -> Session:
         if stream in self._sessions:
             raise StreamError(f"{stream}: is already open; finish it first or take another name")
         if rate < 1 or channels < 1:
             raise StreamError(f"{stream}: {rate} Hz with {channels} channels; both must be at least 1")
-        pools = self._chosen(stream, bundles)
         readers = []
         for pool in pools:
             takes = pool.serving.recognizer
@@ -181,12 +215,12 @@ class Engine:
                 )
             readers.append(Reader(pool.key, takes.rate, takes.channels))
         session = Session(stream, rate, channels, readers, epoch=epoch, start=start)
-        session.attached = () if bundles is None else tuple(pool.serving.name for pool in pools)
         for pool, reader in zip(pools, readers, strict=True):
             session.listeners.append(pool.attach(session, reader))
         self._sessions[stream] = session
         if stream in self._ending:
             self._ending[stream].append(session)
+        return session
 
     def snapshot(self, stream: str) -> Snapshot:
         """All that is remembered of an open stream, as data: an engine that is given it goes on as this one would.
@@ -210,19 +244,26 @@ class Engine:
         if stream in self._ending:
             raise StreamError(f"{stream}: one of its name is not over yet; step until nothing is pending")
         known = {each.bundle: each for each in snapshot.listeners}
-        pools = self._chosen(stream, bundles)
-        for pool in pools:
+        pools: list[Pool] = []
+        anew: list[Pool] = []
+        for pool in self._chosen(stream, bundles):
             name = pool.serving.name
             refusal = pool.refusal(known[name]) if name in known else f"bundle {name} did not hear it"
-            if refusal:
+            if refusal and not pool.serving.beside:
                 raise StreamError(f"{stream}: {refusal}; its state cannot be restored")
-        self.open(stream, snapshot.rate, snapshot.channels, bundles, epoch=snapshot.epoch, start=snapshot.expected)
-        session = self._sessions[stream]
+            # A shadow that is new hears along from now on: it must not cost the others their memory.
+            (anew if refusal else pools).append(pool)
+        session = self._begin(
+            stream, snapshot.rate, snapshot.channels, pools, epoch=snapshot.epoch, start=snapshot.expected
+        )
+        session.attached = tuple(bundles or ())
         readings = {
             each.reader: pool.resume(each, known[pool.serving.name])
             for pool, each in zip(pools, session.listeners, strict=True)
         }
         session.resume(snapshot, readings)
+        for pool in anew:
+            self._join(session, pool)
         self._notice(session)
 
     def forget(self, stream: str, reason: str) -> None:
@@ -285,7 +326,7 @@ class Engine:
                 raise StreamError(f"{stream}: bundle {name!r} is not served; {did_you_mean(name, self._served)}")
         if not names:
             raise StreamError(f"{stream}: is attached to no bundle; name at least one")
-        return [self._served[name] for name in names]
+        return [each for each in self._served.values() if each.serving.named(names)]
 
     def _notice(self, session: Session) -> None:
         """Let those of its listeners that have something to do wait for a round, unless an older stream comes first."""

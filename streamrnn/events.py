@@ -22,11 +22,15 @@ KINDS = (
 )
 
 
-class BundleRef(msgspec.Struct, frozen=True):
-    """Which bundle speaks: its name and the sha256 of its contents, in hexadecimal."""
+class BundleRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which bundle speaks: its name and the sha256 of its contents, in hexadecimal.
+
+    A `shadow` is on trial beside the one that serves, and not to be acted upon.
+    """
 
     name: str
     sha: str
+    shadow: bool = False
 
 
 class Heard(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import MUTED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import UserError
 from streamrnn.sources import Source, SourceConfig, room
 from streamrnn.sources.bell import Bell
@@ -35,12 +35,21 @@ class Inlet:
         # For the engine's thread alone: streams that are open in the engine, and whether the source has ended.
         self.streams: set[str] = set()
         self.closed = False
+        self.leaving = False  # taken away: what it still brings is not heard
+        # Under the lock: whether what comes is not heard, and how many samples found no room.
+        self.paused = False
+        self.dropped = 0
         self._intake = intake
         self._room = threading.Condition(intake.lock)
         self._entries: deque[Entry] = deque()
         self._waiting: Counter[str] = Counter()  # samples of each stream in the queue
         self._limits: dict[str, int] = {}
         self._dropped: dict[str, Gap] = {}
+
+    @property
+    def name(self) -> str:
+        """What it is called: its stream if its config names one, else where its samples come from."""
+        return getattr(self.config, "stream", "") or self.source.place
 
     @property
     def filled(self) -> bool:
@@ -53,6 +62,20 @@ class Inlet:
         with self._intake.lock:
             shares = [n / self._limits[stream] for stream, n in self._waiting.items() if stream in self._limits]
             return min(1.0, max([len(self._entries) / _ITEMS, *shares]))
+
+    def mute(self) -> None:
+        """What comes from now on is not heard, and lies in gaps; what waits already is."""
+        with self._intake.lock:
+            self.paused = True
+
+    def unmute(self) -> None:
+        """What comes from now on is heard."""
+        with self._intake.lock:
+            self.paused = False
+
+    def start(self) -> None:
+        """Run the source in a thread of its own; one that is stuck does not hold up the exit."""
+        threading.Thread(target=self.run, name=type(self.source).__name__, daemon=True).start()
 
     def run(self) -> None:
         """What the source's thread does: all items into the queue, and then how it ended."""
@@ -91,6 +114,8 @@ class Inlet:
 
     def _put(self, item: Item) -> None:
         with self._intake.lock:
+            if isinstance(item, Chunk) and self.paused:
+                item = Gap(item.stream, item.start, item.end, MUTED)
             if isinstance(item, Opened):
                 self._limits[item.stream] = room(self.config.queue_ms, item.rate)
             if isinstance(item, Chunk):
@@ -99,6 +124,7 @@ class Inlet:
                         pass
                 if self.config.when_full != "block" and not self._fits(item):
                     self._dropped[item.stream] = _joined(self._dropped.get(item.stream), item)
+                    self.dropped += len(item.samples)
                     return
                 self._room.wait_for(lambda: self._fits(item) or self.source.stopped.is_set())
                 self._waiting[item.stream] += len(item.samples)
@@ -106,6 +132,10 @@ class Inlet:
                 del self._limits[item.stream]
             if item.stream in self._dropped:
                 self._entries.append(self._dropped.pop(item.stream))
+            last = self._entries[-1] if self._entries else None
+            if isinstance(item, Gap) and isinstance(last, Gap) and _goes_on(last, item):
+                self._entries[-1] = Gap(item.stream, last.start, item.end, item.reason)
+                return
             self._append(item)
 
     def _evict(self, stream: str) -> bool:
@@ -125,6 +155,7 @@ class Inlet:
             else:
                 self._entries[i] = _joined(None, entry)
             self._gone(entry)
+            self.dropped += len(entry.samples)
             return True
         return False
 
@@ -144,6 +175,10 @@ class Inlet:
         self._intake.ring()
 
 
+def _goes_on(gap: Gap, other: Gap) -> bool:
+    return gap.reason == other.reason == MUTED and (gap.stream, gap.end) == (other.stream, other.start)
+
+
 def _joined(gap: Gap | None, chunk: Chunk) -> Gap:
     """A dropped chunk as a gap, together with that of those dropped just before it."""
     # A chunk may lie before what was dropped last: one that came twice makes no gap smaller.
@@ -160,14 +195,16 @@ class Intake:
         self.inlets: list[Inlet] = []
         self._rung = False
 
-    def add(self, source: Source, config: SourceConfig) -> None:
+    def add(self, source: Source, config: SourceConfig) -> Inlet:
         """A source that will run."""
-        self.inlets.append(Inlet(self, source, config))
+        inlet = Inlet(self, source, config)
+        self.inlets.append(inlet)
+        return inlet
 
     def start(self) -> None:
-        """Run each source in a thread of its own; one that is stuck does not hold up the exit."""
+        """Run each source."""
         for inlet in self.inlets:
-            threading.Thread(target=inlet.run, name=type(inlet.source).__name__, daemon=True).start()
+            inlet.start()
 
     def take(self) -> list[tuple[Inlet, Entry]]:
         """A turn of every source; empty if nothing waits."""

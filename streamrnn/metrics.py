@@ -54,6 +54,12 @@ METRICS = {
         Metric("gaps_total", "counter", "Gaps published, by reason", ("reason",)),
         Metric("events_total", "counter", "Messages published, by kind", ("kind",)),
         Metric("detections_total", "counter", "Detections and segments, by label", ("bundle", "label")),
+        Metric(
+            "shadow_events_total",
+            "counter",
+            "Detections and segments of a shadow and what serves: agreed, only_serving, only_shadow",
+            ("bundle", "outcome"),
+        ),
         Metric("frames_total", "counter", "Frames that went through a bundle", ("bundle",)),
         Metric("audio_seconds_total", "counter", "Seconds of samples that went through a bundle", ("bundle",)),
         Metric("step_seconds", "histogram", "Seconds a call of a bundle's network took", ("bundle",)),

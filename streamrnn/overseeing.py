@@ -12,8 +12,10 @@ import msgspec
 from streamrnn.calls import CallError
 from streamrnn.control import Control, NoParams
 from streamrnn.engine import Engine
-from streamrnn.intake import Intake
+from streamrnn.logs import Level, Log
 from streamrnn.reloading import Reloader
+from streamrnn.shadowing import Shadowing
+from streamrnn.sourcing import Sourcing
 from streamrnn.statefile import StateFile
 from streamrnn.streams import Streams
 
@@ -31,13 +33,14 @@ class Overseer:
         self,
         reloader: Reloader,
         state: StateFile,
-        intake: Intake,
+        sourcing: Sourcing,
+        shadowing: Shadowing,
         *,
         save: Callable[[], int],
         stop: Callable[[str], None],
     ) -> None:
-        self._reloader, self._state, self._intake = reloader, state, intake
-        self._save, self._stop = save, stop
+        self._reloader, self._state, self._sourcing = reloader, state, sourcing
+        self._shadowing, self._save, self._stop = shadowing, save, stop
         self._begun = time.monotonic()
         self._running: tuple[tuple[Engine, Streams, str], ...] = ()
 
@@ -61,15 +64,13 @@ class Overseer:
             "run": run,
             "generation": self._reloader.generation,
             "uptime_s": round(time.monotonic() - self._begun, 1),
-            "bundles": [{"name": each.name, "sha": each.sha} for each in engine.servings],
+            "bundles": [{"name": each.name, "sha": each.sha} for each in engine.servings if not each.beside],
+            "shadows": self._shadowing.listed(),
             "streams": [
                 {"stream": stream, "rate": engine.rate(stream), **msgspec.to_builtins(_plain(engine.counts(stream)))}
                 for stream in engine.streams
             ],
-            "sources": [
-                {"place": inlet.source.place, "streams": len(inlet.streams), "closed": inlet.closed}
-                for inlet in self._intake.inlets
-            ],
+            "sources": self._sourcing.listed(),
             "state": {"directory": self._state.place, "trouble": self._state.trouble},
         }
 
@@ -93,6 +94,22 @@ class Overseer:
         for running in self._running:
             return running
         raise CallError("busy", "the daemon is starting; ask again")
+
+
+class ToLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The params of `log_level`."""
+
+    level: Level
+
+
+def answer_log_level(control: Control, log: Log) -> None:
+    """Let `control` say from which level on lines are logged."""
+
+    def turn(params: ToLevel) -> dict[str, str]:
+        log.set_level(params.level)
+        return {"level": params.level}
+
+    control.add("log_level", ToLevel, turn, where="control")
 
 
 def _plain(counts: Any) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -33,6 +33,16 @@ class Serving:
     step: Step
     initial: ArrayState
     decoder: Decoder
+    beside: str = ""  # of a shadow: the bundle whose streams it hears as well
+
+    @property
+    def ref(self) -> BundleRef:
+        """How it is named in what it tells."""
+        return BundleRef(self.name, self.sha, bool(self.beside))
+
+    def named(self, names: Sequence[str]) -> bool:
+        """Whether these name it, or the one beside which it runs."""
+        return self.name in names or self.beside in names
 
     @property
     def made(self) -> bytes:
@@ -74,10 +84,9 @@ class Pool:
     """One bundle with the memory of every stream attached to it, and those of them that wait, the longest first."""
 
     def __init__(self, serving: Serving, key: str, rows_a_call: int, round_s: float) -> None:
-        self.serving = serving
+        self.become(serving)
         self.key = key  # what its readers are called
         self.waiting: deque[Listener] = deque()
-        self._ref = BundleRef(serving.name, serving.sha)
         self._states = Table(serving.initial, _ROWS_AT_FIRST)
         self._tracks = Table(serving.decoder.initial_track(1), _ROWS_AT_FIRST)
         self._free: list[int] = []
@@ -86,6 +95,13 @@ class Pool:
         recognizer = serving.recognizer
         self._hops_a_round = max(1, int(round_s * recognizer.frame_rate))
         self._ending = ending(serving)
+
+    def become(self, serving: Serving) -> None:
+        """Go on as this one, which is the same by what it computes."""
+        self.serving = serving
+        self._ref = serving.ref
+        # What a shadow has told is told again by the bundle that it may become, as another event.
+        self._identity = f"{serving.sha}/shadow" if serving.beside else serving.sha
 
     def attach(self, session: Session, reader: Reader) -> Listener:
         """Give a stream a row of its own."""
@@ -287,7 +303,7 @@ class Pool:
             sample=sample,
             rate=session.rate,
             readiness=self._readiness(reading, int(found.frame) + 1),
-            id=event_id(session.stream, self.serving.sha, stretch.epoch, body.label, body.start),
+            id=event_id(session.stream, self._identity, stretch.epoch, body.label, body.start),
             body=body,
         )
         return [event]

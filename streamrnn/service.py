@@ -7,23 +7,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import zmq
 
-from streamrnn import bundle, sinks, sources
+from streamrnn import assembly, bundle, sinks, sources
 from streamrnn.bundle import Bundle
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
-from streamrnn.engine import Engine, Serving, serving
+from streamrnn.engine import Engine, Serving
 from streamrnn.errors import ConfigError, UserError, did_you_mean
-from streamrnn.events import BundleRef
+from streamrnn.events import Event
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
 from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
+from streamrnn.shadowing import Shadowing
 from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
+from streamrnn.sourcing import Sourcing
 from streamrnn.statefile import StateFile
 from streamrnn.streams import Streams
 from streamrnn.watch import Watch
@@ -75,7 +76,25 @@ class Service:
         self._running = 0  # sources that have not ended
         self._state = StateFile(config.state)
         self._reloader = Reloader(reread or (lambda: config), self._build, self._intake.bell)
-        self._overseer = Overseer(self._reloader, self._state, self._intake, save=self._keep, stop=self.stop)
+        self._sourcing = Sourcing(
+            config,
+            self._intake,
+            served=lambda: [each.name for each in self._engine.servings if not each.beside],
+            tell=self._tell,
+            entered=self._run,
+        )
+        self._sourcing.answer_on(self.control)
+        self._shadowing = Shadowing(
+            self._watch.meter,
+            step=self._step,
+            publish=self._publish,
+            tell=lambda status: self._tell(NOBODY, status),
+            changed=self._served,
+        )
+        self._shadowing.answer_on(self.control)
+        self._overseer = Overseer(
+            self._reloader, self._state, self._sourcing, self._shadowing, save=self._keep, stop=self.stop
+        )
         self._overseer.answer_on(self.control)
         self._saved_at = 0.0
         self._told = ""  # what was wrong with the state file and has been published
@@ -97,12 +116,14 @@ class Service:
                 sink.close(0.0)
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
-        refs = [BundleRef(each.name, each.sha) for each in servings]
+        refs = [each.ref for each in servings]
         self._publisher = Publisher(
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
         self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept)
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
+        self._sourcing.oversee(self._streams)
+        self._shadowing.oversee(self._engine)
         self.control.start()
         self._poller.register(self._intake.bell.socket, zmq.POLLIN)
         for sink in self.sinks:
@@ -111,7 +132,7 @@ class Service:
 
     def describe(self) -> Iterator[str]:
         """What runs where, line by line, for people."""
-        for each, (there, backend) in zip(self.config.bundles, self._bundles, strict=True):
+        for each, (there, backend) in zip((*self.config.bundles, *self.config.shadows), self._bundles, strict=True):
             yield f"bundle {each.path}: golden answer proved on {backend}"
             promise = bundle.promise(there)
             if promise:
@@ -196,8 +217,8 @@ class Service:
 
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
-        bundles = _bundles(config)
-        return bundles, [self._watch.measured(_serve(each)) for each in bundles]
+        bundles = assembly.bundles(config)
+        return bundles, [self._watch.measured(each) for each in assembly.serve(config, bundles)]
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S
@@ -215,20 +236,23 @@ class Service:
         for inlet, entry in self._intake.take():
             if isinstance(entry, Closed):
                 self._close(inlet, entry.error)
-            else:
+            elif not inlet.leaving:
                 self._streams.hear(inlet, entry)
         self.control.work()
+        self._sourcing.handover.work()
         self._reloader.work(self._swap, lambda state, text: self._publisher.status(NOBODY, Status(state, text)))
         self._step()
 
     def _step(self) -> None:
         while self._engine.pending and (not self._stopping or self._left(_THROUGH_S)):
-            for event in self._engine.step():
-                self._publisher.event(event)
+            for heard in self._engine.step():
+                for event in self._shadowing.hear(heard):
+                    self._publisher.event(event)
             self._publisher.attend()
         if self._engine.pending:
             return
         self._streams.settle()
+        self._shadowing.settle()
 
     def _save(self) -> None:
         """Once in a while: what is remembered of the streams goes to the disk, written by another thread."""
@@ -249,11 +273,26 @@ class Service:
     def _swap(self, built: Built) -> None:
         """Raises ConfigError, and changes nothing, if a source names a bundle that is gone."""
         bundles, servings = built
-        _sources(self.config, [each.name for each in servings])
+        self._sourcing.check([each.name for each in servings if not each.beside])
         self._engine.swap(servings)
         self._bundles = bundles
-        self._publisher.bundles = tuple(BundleRef(each.name, each.sha) for each in servings)
+        self._shadowing.pair(servings)
+        self._served()
         self._watch.reloaded(self._reloader.generation)
+
+    def _served(self) -> None:
+        """Other bundles are served from now on: who asks is told so."""
+        self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+
+    def _tell(self, stream: str, status: Status) -> None:
+        self._publisher.status(stream, status)
+
+    def _publish(self, event: Event) -> None:
+        self._publisher.event(event)
+
+    def _run(self, inlet: Inlet) -> None:
+        self._running += 1
+        inlet.start()
 
     def _close(self, inlet: Inlet, error: str) -> None:
         self._running -= 1
@@ -264,6 +303,9 @@ class Service:
                 self._publisher.status(NOBODY, Status("failed", error))
         for stream in list(inlet.streams):
             self._streams.end(inlet, stream, Status("failed" if error else "ended", error))
+        if inlet.leaving:
+            self._intake.inlets.remove(inlet)
+            inlet.source.close()
 
     def _left(self, seconds: float) -> float:
         return max(0.0, self._stopped_at + seconds - time.monotonic())
@@ -281,36 +323,14 @@ def counted(number: int, what: str) -> str:
 
 def check(config: DaemonConfig) -> list[str]:
     """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
-    names = [there.recognizer.name for there, _ in _bundles(config)]
+    names = [there.recognizer.name for there, _ in assembly.bundles(config)]
     _sources(config, names)
     return names
 
 
-def _bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
-    """Each bundle, with the name and decoder of the config, and its backend. Raises BundleError or ConfigError."""
-    bundles: list[tuple[Bundle, str]] = []
-    for i, each in enumerate(config.bundles):
-        there = bundle.with_decoder(bundle.read(bundle.locate(each.path)), each.decoder, f"bundles[{i}].decoder")
-        changed = there.recognizer.config
-        if each.name:
-            changed = msgspec.structs.replace(changed, name=each.name)
-        recognizer = msgspec.structs.replace(there.recognizer, config=changed)
-        if recognizer.name in [before.recognizer.name for before, _ in bundles]:
-            raise ConfigError(f"bundles[{i}]: another is named {recognizer.name!r} already; add `name:`")
-        bundles.append((dataclasses.replace(there, recognizer=recognizer), each.backend))
-    return bundles
-
-
-def _serve(bundle_and_backend: tuple[Bundle, str]) -> Serving:
-    """A bundle proved on its golden audio. Raises BundleError."""
-    served = serving(*bundle_and_backend)
-    bundle.prove(bundle_and_backend[0], served.step)
-    return served
-
-
 def _sources(config: DaemonConfig, bundles: Sequence[str]) -> list[SourceConfig]:
     """The sources of a config, whose bundles are served. Raises ConfigError."""
-    configs = []
+    configs, bundles = [], bundles[: len(config.bundles)]  # the others are shadows: they hear what those do
     for i, each in enumerate(config.sources):
         if not isinstance(each, SourceConfig):
             raise ConfigError(f"sources[{i}]: {type(each).__name__} is no SourceConfig; derive it from that")

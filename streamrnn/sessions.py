@@ -27,7 +27,7 @@ LARGEST = 1e15
 NOT_FINITE = "not finite"
 OVERLAP = "overlap"
 MISSING = "missing"
-FOREVER = 2**62
+FOREVER, NEVER = 2**62, -1
 # A run of lost samples is told when it is over, or in pieces of as long as this.
 _TOLD_AFTER_S = 10
 

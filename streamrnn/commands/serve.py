@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn import config
     from streamrnn.daemon_config import DaemonConfig
     from streamrnn.logs import Log, LogSink, StandardError, stacks_on_request
+    from streamrnn.overseeing import answer_log_level
     from streamrnn.service import Service
     from streamrnn.stopping import heed_signals
 
@@ -37,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     error = StandardError()  # standard output belongs to the sinks
     log = Log(error.write, wanted.log.format, wanted.log.level)
     service = Service(wanted, [LogSink(log)], reread=read)
+    answer_log_level(service.control, log)
     with heed_signals(service.stop, service.reload):
         with config.naming(arguments.config):
             service.startup()

@@ -35,6 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _condition(source: dict[str, Any]) -> str:
+    return "closed" if source["closed"] else "paused" if source["paused"] else "open"
+
+
 def lines(status: dict[str, Any]) -> list[str]:
     """A status for people."""
     told = [
@@ -43,7 +47,13 @@ def lines(status: dict[str, Any]) -> list[str]:
     ]
     told += [f"bundle {each['name']} {each['sha'][:12]}" for each in status["bundles"]]
     told += [
-        f"source {each['place']}: {'closed' if each['closed'] else 'open'}, streams: {each['streams']}"
+        f"shadow {each['name']} {each['sha'][:12]} beside {each['beside']}: {each['agreed']} agreed, "
+        f"{each['only_serving']} only serving, {each['only_shadow']} only shadow"
+        for each in status["shadows"]
+    ]
+    told += [
+        f"source {each['place']}: {_condition(each)}, streams: {len(each['streams'])}"
+        f"{', dropped: ' + str(each['dropped']) if each['dropped'] else ''}"
         for each in status["sources"]
     ]
     state = status["state"]

@@ -27,6 +27,7 @@ class CommandConfig(PlugConfig, frozen=True, kw_only=True, tag="command"):
 
     No shell comes between: what was heard stands as JSON on standard input, never in an argument. At most `at_once` run
     at the same time, for at most `timeout_s`, and `queue` messages wait; what is beyond is lost, counted and announced.
+    What a shadow hears runs nothing, unless `shadows` is true.
     """
 
     argv: tuple[str, ...]
@@ -35,6 +36,7 @@ class CommandConfig(PlugConfig, frozen=True, kw_only=True, tag="command"):
     at_once: Annotated[int, Meta(ge=1, le=64)] = 4
     timeout_s: Positive = 10.0
     queue: Count = 100
+    shadows: bool = False
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)
@@ -72,6 +74,8 @@ class CommandSink(Sink):
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Let the program be run for it, if it is asked for."""
         config, body = self._config, message.body
+        if message.bundle.shadow and not config.shadows:
+            return
         wanted = not config.labels or (isinstance(body, Heard) and body.label in config.labels)
         if message.kind in config.kinds and wanted:
             self._waiting.put(message, parts[1])

@@ -14,7 +14,9 @@ from streamrnn.wire import Message, Status
 
 @register("sink", "streamrnn.sinks.console:ConsoleSink")
 class ConsoleConfig(PlugConfig, frozen=True, tag="console"):
-    """Print what is heard."""
+    """Print what is heard; what a shadow hears too, if `shadows` is true."""
+
+    shadows: bool = False
 
 
 class ConsoleSink(Sink):
@@ -23,12 +25,13 @@ class ConsoleSink(Sink):
     place = "console"
 
     def __init__(self, config: ConsoleConfig) -> None:
+        self._shadows = config.shadows
         self._writer = Writer(os.dup(sys.stdout.fileno()))
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Print the line, if there is one."""
         line = describe(message)
-        if line:
+        if line and (self._shadows or not message.bundle.shadow):
             self._writer.write(line.encode() + b"\n")
 
     @property
@@ -51,7 +54,7 @@ def describe(message: Message) -> str:
     body = message.body
     if isinstance(body, Heard):
         times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
-        return f"{times}  {message.stream:<12} {body.label:<16} {body.score:.2f}  {message.bundle.name}"
+        return f"{times}  {message.stream:<12} {body.label:<16} {body.score:.2f}  {_speaker(message)}"
     if isinstance(body, Lost):
         times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
         return f"{times}  {message.stream:<12} gap: {body.end - body.start} samples, {body.reason}"
@@ -60,6 +63,10 @@ def describe(message: Message) -> str:
     if isinstance(body, dict):
         return f"{_clock(message.t.sample, message.t.rate)}  {message.stream:<12} {message.kind}: {body}"
     return ""
+
+
+def _speaker(message: Message) -> str:
+    return f"{message.bundle.name} (shadow)" if message.bundle.shadow else message.bundle.name
 
 
 def _clock(sample: int, rate: int) -> str:

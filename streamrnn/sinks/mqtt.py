@@ -29,7 +29,8 @@ class MqttConfig(PlugConfig, frozen=True, kw_only=True, tag="mqtt"):
 
     `port` 0 is 1883, or 8883 with TLS, which `ca_file` turns on: a file of certificates, or `system` for the system's.
     The password stands in `password_file`, never in the config. `queue` messages wait while the broker is away; the
-    oldest beyond them are lost, counted and announced. Needs paho-mqtt: pip install 'streamrnn[ops]'.
+    oldest beyond them are lost, counted and announced. What a shadow hears is left out, unless `shadows` is true. Needs
+    paho-mqtt: pip install 'streamrnn[ops]'.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +43,7 @@ class MqttConfig(PlugConfig, frozen=True, kw_only=True, tag="mqtt"):
     ca_file: str = ""
     client_id: str = ""
     queue: Count = 1000
+    shadows: bool = False
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)
@@ -84,6 +86,8 @@ class MqttSink(Sink):
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Let it be sent, if it is asked for."""
         kinds = self._config.kinds
+        if message.bundle.shadow and not self._config.shadows:
+            return
         if message.kind in kinds or (not kinds and message.kind not in PULSE):
             self._waiting.put(message, parts[1])
 

@@ -12,7 +12,7 @@ import zmq
 from msgspec import UNSET, Meta
 
 from streamrnn import ingest, security
-from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
+from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.recognizer import Count
@@ -274,6 +274,10 @@ class ZeromqSource(Source):
         elif isinstance(item, Chunk) and self._config.when_full == "block":
             client.waiting -= len(item.samples)
             self._granted[stream] += len(item.samples)
+        elif isinstance(item, Gap) and item.reason == MUTED and self._config.when_full == "block":
+            # They came, and were not heard: what the client itself left out never took credit.
+            client.waiting -= item.end - item.start
+            self._granted[stream] += item.end - item.start
         elif isinstance(item, Ended):
             self._send(client.identity, End(stream))
             del self._clients[stream]

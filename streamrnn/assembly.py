@@ -1,0 +1,62 @@
+"""The bundles that a daemon's config names, opened and proved: those that serve, and the shadows beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import msgspec
+
+from streamrnn import bundle
+from streamrnn.bundle import Bundle
+from streamrnn.daemon_config import DaemonConfig
+from streamrnn.engine import Serving, serving
+from streamrnn.errors import ConfigError
+from streamrnn.recognizer import Recognizer
+
+
+def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
+    """Each bundle, shadows last, with the name and decoder of the config, and its backend.
+
+    Raises BundleError or ConfigError.
+    """
+    opened: list[tuple[Bundle, str]] = []
+    for key, listed in (("bundles", config.bundles), ("shadows", config.shadows)):
+        for i, each in enumerate(listed):
+            where = f"{key}[{i}]"
+            there = bundle.with_decoder(bundle.read(bundle.locate(each.path)), each.decoder, f"{where}.decoder")
+            changed = there.recognizer.config
+            if each.name:
+                changed = msgspec.structs.replace(changed, name=each.name)
+            recognizer = msgspec.structs.replace(there.recognizer, config=changed)
+            if recognizer.name in [before.recognizer.name for before, _ in opened]:
+                raise ConfigError(f"{where}: another is named {recognizer.name!r} already; add `name:`")
+            if key == "shadows":
+                _beside(recognizer, [before.recognizer for before, _ in opened[: len(config.bundles)]], where)
+            opened.append((dataclasses.replace(there, recognizer=recognizer), each.backend))
+    return opened
+
+
+def serve(config: DaemonConfig, opened: Sequence[tuple[Bundle, str]]) -> list[Serving]:
+    """Those bundles, proved on their golden audio, each shadow beside one that serves. Raises BundleError."""
+    servings: list[Serving] = []
+    for i, (there, backend) in enumerate(opened):
+        served = serving(there, backend)
+        bundle.prove(there, served.step)
+        if i >= len(config.bundles):
+            recognizers = [each.recognizer for each in servings[: len(config.bundles)]]
+            beside = _beside(there.recognizer, recognizers, f"shadows[{i - len(config.bundles)}]")
+            served = dataclasses.replace(served, beside=beside)
+        servings.append(served)
+    return servings
+
+
+def _beside(shadow: Recognizer, served: Sequence[Recognizer], where: str) -> str:
+    """The name of the bundle with which a shadow is compared. Raises ConfigError if there is none."""
+    for each in served:
+        if set(each.config.labels) == set(shadow.config.labels) and each.channels == shadow.channels:
+            return each.name
+    labels = ", ".join(sorted(shadow.config.labels))
+    raise ConfigError(
+        f"{where}: no bundle that serves has its labels ({labels}) and channels; put it under `bundles:` instead"
+    )
