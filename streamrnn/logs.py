@@ -161,7 +161,7 @@ class StandardError:
 def stacks_on_request() -> None:
     """SIGUSR1 prints on standard error where each thread stands, also when the interpreter does nothing any more."""
     if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        faulthandler.register(signal.SIGUSR1, file=sys.__stderr__ or sys.stderr, all_threads=True)
 
 
 def tame(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -294,8 +295,10 @@ def test_push_refuses_a_rate_that_is_none_before_it_looks_for_a_daemon() -> None
 
 
 def test_listen_can_be_interrupted() -> None:
-    with subprocess.Popen(command("listen", "tcp://127.0.0.1:1"), stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(1.0)
+    with zmq.Context() as context, context.socket(zmq.XPUB) as results:
+        port = results.bind_to_random_port("tcp://127.0.0.1")
+        process = subprocess.Popen(command("listen", f"tcp://127.0.0.1:{port}"), stderr=subprocess.PIPE, text=True)
+        assert results.poll(30_000)  # it listens
         process.send_signal(2)
         assert process.wait(5) == 0
         assert process.stderr
