@@ -67,7 +67,13 @@ class Overseer:
                 for stream in engine.streams
             ],
             "sources": [
-                {"place": inlet.source.place, "streams": len(inlet.streams), "closed": inlet.closed}
+                {
+                    "place": inlet.source.place,
+                    "streams": len(inlet.streams),
+                    "closed": inlet.closed,
+                    "condition": inlet.source.condition,
+                    "drift_ppm": round(inlet.source.drift_ppm, 1),
+                }
                 for inlet in self._intake.inlets
             ],
             "state": {"directory": self._state.place, "trouble": self._state.trouble},

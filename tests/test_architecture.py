@@ -92,7 +92,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "zmq": (*DAEMON, "security", "sources.zeromq", "sinks.zeromq", "client"),
     "paho": ("sinks.mqtt",),
     "prometheus_client": ("health",),
-    "sounddevice": ("sources.microphone",),
+    "sounddevice": ("sources.portaudio",),
     "ttspico": ("speech.pico",),
     "threading": EDGES,
     "queue": EDGES,
@@ -101,7 +101,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "flood"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

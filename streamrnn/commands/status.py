@@ -35,6 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _condition(source: dict[str, Any]) -> str:
+    if source["closed"]:
+        return "closed"
+    drift = f", clock {source['drift_ppm']:+g} ppm" if source["drift_ppm"] else ""
+    return f"{source['condition'] or 'open'}{drift}"
+
+
 def lines(status: dict[str, Any]) -> list[str]:
     """A status for people."""
     told = [
@@ -42,10 +49,7 @@ def lines(status: dict[str, Any]) -> list[str]:
         f"generation {status['generation']}"
     ]
     told += [f"bundle {each['name']} {each['sha'][:12]}" for each in status["bundles"]]
-    told += [
-        f"source {each['place']}: {'closed' if each['closed'] else 'open'}, streams: {each['streams']}"
-        for each in status["sources"]
-    ]
+    told += [f"source {each['place']}: {_condition(each)}, streams: {each['streams']}" for each in status["sources"]]
     state = status["state"]
     if state["directory"]:
         told.append(state["trouble"] or f"state in {state['directory']}")
