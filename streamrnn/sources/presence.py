@@ -97,6 +97,15 @@ class Presence:
         self._told_at += 1 / self._rate
         return self.lose(1, AWAY)
 
+    def spoiled(self, at: float, n: int, reason: str) -> list[Item]:
+        """What was to be `n` samples came, and cannot be read."""
+        self._quiet_s = 0.0
+        # What comes right after an absence is part of it.
+        if self._anew:
+            return []
+        self._told_at = at
+        return self.lose(n, reason)
+
     def lose(self, n: int, reason: str) -> list[Item]:
         """So many samples will not come."""
         gap = Gap(self._stream, self.expected, self.expected + n, reason)
