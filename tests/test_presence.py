@@ -11,7 +11,7 @@ from streamrnn.chunk import Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.errors import DeviceError
 from streamrnn.sources.drift import Drift
 from streamrnn.sources.portaudio import Identity, Listed, find
-from streamrnn.sources.presence import FIRST_S, LONGEST_S, Presence
+from streamrnn.sources.presence import ANOTHER, FIRST_S, LONGEST_S, Presence
 from streamrnn.testing.source import check_source
 
 RATE = 100
@@ -74,7 +74,7 @@ def test_whatever_a_device_does_its_stream_obeys_the_law_and_keeps_pace_with_the
             presence.opened(now)
             count = 0
         elif event == "paused" and not presence.waiting:
-            items += presence.paused(now)
+            items += presence.paused(ANOTHER)
             presence.opened(now)
             count, slack = 0, slack + 1
     told = notes(items)

@@ -19,7 +19,7 @@ from streamrnn.registry import register
 from streamrnn.sources import Rate, Source, SourceConfig, WhenFull
 from streamrnn.sources.drift import Drift
 from streamrnn.sources.portaudio import DESK, Format, Identity, default_device, devices, find, load, look, told
-from streamrnn.sources.presence import Presence
+from streamrnn.sources.presence import ANOTHER, Presence
 
 _LOOK_S = 0.2
 _QUEUE = 512  # blocks between PortAudio's thread and ours
@@ -106,7 +106,7 @@ class MicrophoneSource(Source):
             if not self._inputs:
                 yield from self._await(presence)
             elif DESK.asked:
-                yield from presence.paused(time.monotonic())
+                yield from presence.paused(ANOTHER)
                 yield from self._reopen(presence)
             else:
                 # What is to be told is told before the device is closed, for that may take long.

@@ -17,7 +17,7 @@ from streamrnn.recognizer import Name, Positive
 from streamrnn.registry import register
 from streamrnn.sources import Source, SourceConfig, WhenFull
 from streamrnn.sources.drift import Drift
-from streamrnn.sources.presence import Presence
+from streamrnn.sources.presence import TOO_SLOW, Presence
 from streamrnn.sources.readings import LARGEST, SPOILED, Complaints, MalformedError, of_csv, of_json
 
 _LOOK_S = 0.2
@@ -99,7 +99,7 @@ class MqttSource(Source):
         items = []
         if self._dropped:
             self._dropped = False
-            items += presence.paused(at)
+            items += presence.paused(TOO_SLOW)
         try:
             if len(payload) > LARGEST:
                 raise MalformedError(f"more than {LARGEST} bytes")

@@ -7,6 +7,7 @@ import numpy as np
 from streamrnn.chunk import Chunk, Gap, Item, Note, Samples
 
 AWAY = "the device was away"
+ANOTHER = "the sound system looked for another device"
 TOO_SLOW = "the computer was too slow for the device"
 FIRST_S, LONGEST_S = 0.5, 30.0  # between attempts to have it back
 
@@ -28,6 +29,7 @@ class Presence:
         self._told_at = now  # up to here all is told, as samples or as lost
         self._base = 0  # what is added to the device's own count
         self._anew = True  # the device's count, or the time, is not continued by what comes next
+        self._why = AWAY  # it is not continued
         self._quiet_s = 0.0
         self._constant = 0  # samples that were all the same
         self._last = np.zeros(0, np.float32)
@@ -53,7 +55,7 @@ class Presence:
             lost = round((at - len(samples) / self._rate - self._told_at) * self._rate)
             # Before the first sample of all nothing is lost.
             if self.expected and lost > 0:
-                items += self.lose(lost, AWAY)
+                items += self.lose(lost, self._why)
             self._base = self.expected - start
         if self.offline:
             items.append(Note(self._stream, "online", "it is back"))
@@ -79,7 +81,7 @@ class Presence:
         """The device is away, or could not be had back: the first time that is told, and what is lost up to now."""
         self._due = at + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_S)
-        self._anew = self.waiting = True
+        self._anew, self.waiting, self._why = True, True, AWAY
         if self.offline:
             return []
         self.offline = True
@@ -89,13 +91,13 @@ class Presence:
             self._told_at = at
         return items
 
-    def paused(self, at: float) -> list[Item]:
-        """The device is closed for a moment, though it is there: at least one sample is lost."""
-        self._anew = True
+    def paused(self, reason: str) -> list[Item]:
+        """What the device brings is not heard for a moment, though it is there: at least one sample is lost."""
+        self._anew, self._why = True, reason
         if not self.expected:
             return []
         self._told_at += 1 / self._rate
-        return self.lose(1, AWAY)
+        return self.lose(1, reason)
 
     def spoiled(self, at: float, n: int, reason: str) -> list[Item]:
         """What was to be `n` samples came, and cannot be read."""
