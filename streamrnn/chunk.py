@@ -59,4 +59,13 @@ class Ended:
     reason: str = ""
 
 
-Item = Opened | Chunk | Gap | Ended
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a source says of an open stream beside its samples: a state in one word, such as `offline`, and why."""
+
+    stream: str
+    state: str
+    text: str
+
+
+Item = Opened | Chunk | Gap | Note | Ended

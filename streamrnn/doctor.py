@@ -24,7 +24,8 @@ from streamrnn.daemon_config import DaemonConfig
 from streamrnn.errors import UserError
 from streamrnn.limits import MOST_CONNECTIONS
 from streamrnn.security import keys as certificates
-from streamrnn.sources.microphone import MicrophoneConfig, devices
+from streamrnn.sources.microphone import MicrophoneConfig
+from streamrnn.sources.portaudio import devices
 
 Grade = Literal["ok", "warn", "fail"]
 _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)

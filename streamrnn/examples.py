@@ -47,6 +47,8 @@ _VALUES: dict[str, Any] = {
     "path": "talk.wav",
     "stream": "talk",
     "rate": 16000,
+    "device": "/dev/ttyUSB0",
+    "topic": "home/boiler/vibration",
     "argv": ["cat"],
     "texts": {"yes": "yes", "no": "no"},
 }
@@ -63,6 +65,7 @@ _TRAINING: dict[str, Any] = {
     "material": {"kind": "words"},
 }
 _SERVING = ("source", "sink")
+_SENSORS = ("serial", "mqtt")
 _FINITE = ("wav", "csv", "stdin")
 
 
@@ -120,6 +123,8 @@ def _document(plug: Plug) -> dict[str, Any]:
     }
     if plug.kind == "csv":
         values["path"] = "sensor.csv"
+    if plug.role == "source" and plug.kind in _SENSORS:
+        values |= {"stream": "boiler", "rate": 100}
     return {"kind": plug.kind, **values}
 
 

@@ -28,6 +28,16 @@ Format = Literal["text", "keyvalue", "json"]
 Field = str | int | float
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+# Of a status, where it is not debug.
+_STATES: dict[str, Level] = {
+    "failed": "warning",
+    "refused": "warning",
+    "offline": "warning",
+    "silent": "warning",
+    "malformed": "warning",
+    "online": "info",
+    "heard": "info",
+}
 LINES, WINDOW_S = 20, 10.0  # of one kind; what comes beyond is counted
 _LONGEST = 500  # characters of a text that may come from anywhere
 
@@ -132,7 +142,7 @@ class LogSink(Sink):
                 "warning", "gap", text, stream=stream, bundle=bundle, start=body.start, end=body.end, rate=body.rate
             )
         elif isinstance(body, Status):
-            level: Level = "warning" if body.state in ("failed", "refused") else "debug"
+            level: Level = _STATES.get(body.state, "debug")
             self._log.say(level, body.state, f"{stream}: {body.state} {body.text}".rstrip(), stream=stream)
 
     def attend(self) -> bool:

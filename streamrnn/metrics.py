@@ -66,6 +66,8 @@ METRICS = {
         Metric("real_time_factor", "gauge", "Seconds of work for a second of samples, of the last minute", ("bundle",)),
         Metric("busy_seconds_total", "counter", "Seconds that the engine's thread was not waiting"),
         Metric("queue_fill_ratio", "gauge", "How full the queue of a source is, 0 to 1", ("source",)),
+        Metric("source_away", "gauge", "1 while the device of a source is offline, else 0", ("source",)),
+        Metric("source_drift_ppm", "gauge", "How much faster a device's clock is, in parts in a million", ("source",)),
         Metric("sources_running", "gauge", "Sources that have not ended"),
         Metric("subscribers", "gauge", "Subscribers of a sink, where it can tell", ("sink",)),
         Metric("sink_lost_total", "counter", "Messages that a sink could not deliver", ("sink",)),

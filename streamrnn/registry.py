@@ -25,6 +25,8 @@ _ROOMS = {
         "streamrnn.sources.zeromq",
         "streamrnn.sources.csv",
         "streamrnn.sources.stdin",
+        "streamrnn.sources.serial",
+        "streamrnn.sources.mqtt",
     ),
     "sink": (
         "streamrnn.sinks.zeromq",

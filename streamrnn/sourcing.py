@@ -78,6 +78,8 @@ class Sourcing:
                 "closed": each.closed,
                 "paused": each.paused,
                 "dropped": each.dropped,
+                "condition": each.source.condition,
+                "drift_ppm": round(each.source.drift_ppm, 1),
             }
             for each in self._intake.inlets
         ]

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from streamrnn import snapshot
-from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.engine import Engine
 from streamrnn.errors import StreamError
 from streamrnn.intake import Inlet
@@ -118,6 +118,8 @@ class Streams:
             self._engine.push(stream, item.start, item.samples)
         elif isinstance(item, Gap):
             self._engine.lose(stream, item.end, item.reason)
+        elif isinstance(item, Note):
+            self._publisher.status(stream, Status(item.state, item.text), self._engine.counts(stream).expected)
         elif item.reason == STOPPED:
             self.stop(inlet, stream)
             return

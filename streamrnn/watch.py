@@ -144,6 +144,8 @@ class Watch:
         meter.set("sources_running", len(running))
         for inlet in self._inlets:
             meter.set("queue_fill_ratio", inlet.fill, inlet.source.place)
+            meter.set("source_away", float(inlet.source.condition == "offline"), inlet.source.place)
+            meter.set("source_drift_ppm", inlet.source.drift_ppm, inlet.source.place)
         for sink in self._sinks:
             meter.set("sink_lost_total", sink.lost, sink.place)
             if sink.subscribers >= 0:

@@ -43,7 +43,8 @@ class Moment(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """What became of a stream or a source, and a line for people.
 
-    `opened`, `restored`, `ended`, `suspended`, `failed` or `refused`; of the daemon `reloaded`, `kept` or `mended`.
+    `opened`, `restored`, `ended`, `suspended`, `failed` or `refused`; of the daemon `reloaded`, `kept` or `mended`; of
+    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`.
     """
 
     state: str

@@ -159,13 +159,13 @@ def test_what_portaudio_loses_is_missing_in_the_count() -> None:
     block[:] = 2.0  # PortAudio fills its buffer again
     capture(block, 80, time_of(1.035), overflow)  # 25 ms late
     capture(block, 80, time_of(1.045), fine)  # no room
-    start, samples = capture.read(0)
+    _, start, samples = capture.read(0)
     assert (start, samples.max()) == (0, 1.0)
-    assert capture.read(0)[0] == 80 + 200
+    assert capture.read(0)[1] == 80 + 200
     capture(block, 80, time_of(1.055), fine)
-    assert capture.read(0)[0] == 80 + 200 + 80 + 80
+    assert capture.read(0)[1] == 80 + 200 + 80 + 80
     capture(block, 80, time_of(0.0), overflow)  # a driver without a clock
-    assert capture.read(0)[0] == 80 + 200 + 80 + 80 + 80 + 1
+    assert capture.read(0)[1] == 80 + 200 + 80 + 80 + 80 + 1
 
 
 def test_a_machine_without_microphone_says_so() -> None:

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print them; 1 if there is none."""
-    from streamrnn.sources.microphone import default_device, devices
+    from streamrnn.sources.portaudio import default_device, devices
 
     found = devices()
     chosen = default_device()

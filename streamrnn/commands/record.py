@@ -81,7 +81,7 @@ def _source(arguments: argparse.Namespace) -> Source:
 
 def _clips(source: Source, arguments: argparse.Namespace) -> Iterator[tuple[Samples, int]]:
     """The words of a source, with its rate in Hz. One that lost samples is cut at the gap."""
-    from streamrnn.chunk import Chunk, Opened
+    from streamrnn.chunk import Chunk, Note, Opened
     from streamrnn.cutting import Cutter
 
     from_microphone = not arguments.from_file
@@ -92,6 +92,9 @@ def _clips(source: Source, arguments: argparse.Namespace) -> Iterator[tuple[Samp
     if from_microphone:
         print(f"{source.place}: say {arguments.label!r} {arguments.count} times, with a pause after each", flush=True)
     for item in items:
+        if isinstance(item, Note):
+            print(f"{source.place}: {item.state}: {item.text}", file=sys.stderr, flush=True)
+            continue
         if isinstance(item, Chunk):
             ready = cutter.push(item.samples)
         else:
@@ -106,7 +109,7 @@ def _clips(source: Source, arguments: argparse.Namespace) -> Iterator[tuple[Samp
 
 def _play(clip: Samples, rate: int) -> float:
     """Play a clip; the seconds it took."""
-    from streamrnn.sources.microphone import play
+    from streamrnn.sources.portaudio import play
 
     play(clip, rate)
     return len(clip) / rate

@@ -36,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _condition(source: dict[str, Any]) -> str:
-    return "closed" if source["closed"] else "paused" if source["paused"] else "open"
+    if source["closed"] or source["paused"]:
+        return "closed" if source["closed"] else "paused"
+    drift = f", clock {source['drift_ppm']:+g} ppm" if source["drift_ppm"] else ""
+    return f"{source['condition'] or 'open'}{drift}"
 
 
 def lines(status: dict[str, Any]) -> list[str]:

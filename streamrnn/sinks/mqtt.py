@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from streamrnn.errors import ConfigError, DeviceError
+from streamrnn import broker
+from streamrnn.errors import ConfigError
 from streamrnn.recognizer import Count
 from streamrnn.registry import PlugConfig, register
 from streamrnn.sinks import Sink
@@ -19,7 +19,6 @@ from streamrnn.wire import Message
 
 _WINDOW = 20  # messages on their way at a time
 _CONFIRMED_S = 10.0  # within which a message that was handed over must be out, or with QoS 1 and 2 confirmed
-_RETRY_S = (1, 30)
 _PAUSE_S, _IDLE_S = 0.02, 0.5
 
 
@@ -59,8 +58,7 @@ class MqttSink(Sink):
     def __init__(self, config: MqttConfig) -> None:
         """Raises ConfigError without paho-mqtt, DeviceError if a file cannot be read; a broker may come later."""
         self._config = config
-        port = config.port or (8883 if config.ca_file else 1883)
-        self.place = f"mqtt {config.host}:{port}/{config.prefix}"
+        self.place = f"mqtt {config.host}:{broker.port_of(config)}/{config.prefix}"
         self._online = f"{config.prefix}/online"
         self._connected = threading.Event()
         self._closing = threading.Event()
@@ -68,7 +66,7 @@ class MqttSink(Sink):
         self._since = 0.0  # when the broker came
         self._refusal = ""
         self._waiting = Waiting(config.queue)
-        self._client = self._opened(port)
+        self._client = self._opened()
         self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
         self._thread.start()
 
@@ -104,31 +102,12 @@ class MqttSink(Sink):
         self._thread.join(max(0.0, until - time.monotonic()))
         return f"{self.lost} messages lost: {self._waiting.reason}" if self.lost else ""
 
-    def _opened(self, port: int) -> Any:
-        try:
-            from paho.mqtt.client import Client
-            from paho.mqtt.enums import CallbackAPIVersion
-        except ModuleNotFoundError:
-            raise ConfigError("kind mqtt: needs paho-mqtt; pip install 'streamrnn[ops]'") from None
-        config = self._config
-        client = Client(CallbackAPIVersion.VERSION2, client_id=config.client_id)
-        if config.user:
-            client.username_pw_set(config.user, _password(config.password_file))
-        if config.ca_file:
-            try:
-                client.tls_set(None if config.ca_file == "system" else config.ca_file)
-            except OSError as error:
-                told = error.strerror or str(error)
-                raise DeviceError(f"mqtt ca_file {config.ca_file}: {told}; give a file of certificates") from None
+    def _opened(self) -> Any:
+        client = broker.client(self._config)
         client.will_set(self._online, b"false", 0, retain=True)
         client.on_connect, client.on_disconnect, client.on_publish = self._came, self._went, self._out
-        client.reconnect_delay_set(*_RETRY_S)
         client.max_inflight_messages_set(_WINDOW)
-        try:
-            client.connect_async(config.host, port, keepalive=30)
-        except ValueError as error:
-            raise ConfigError(f"kind mqtt: host {config.host!r}: {error}; give the broker's name") from None
-        client.loop_start()
+        broker.start(client, self._config)
         return client
 
     def _came(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -174,13 +153,3 @@ class MqttSink(Sink):
             else:
                 return
             sent.popleft()
-
-
-def _password(path: str) -> str:
-    if not path:
-        return ""
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        told = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise DeviceError(f"mqtt password_file {path}: {told}; give a file that holds the password alone") from None

@@ -45,6 +45,8 @@ class Source(ABC):
         self.place = place  # where the samples come from, for people
         self.stopped = threading.Event()
         self.refusal = ""  # why the engine does not take it
+        self.condition = ""  # of its device, such as `offline`; "" if all is well, or there is none
+        self.drift_ppm = 0.0  # by how much its clock is faster than the computer's; 0.0 if that is not known
 
     @abstractmethod
     def items(self) -> Iterator[Item]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
+from streamrnn.chunk import Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.testing.law import LawBroken
 
 
@@ -22,7 +22,8 @@ def check_source(make: Callable[[], Iterable[Item]]) -> list[Item]:
     """Run a source that ends by itself and hold what it says to the law; returns its items. Raises LawBroken.
 
     Each stream is Opened first and once, brings Chunks of float32 `(time, channels)` and Gaps that continue one another
-    exactly, is Ended last, and says nothing after that. Samples may be anything: finiteness is checked by the engine.
+    exactly, is Ended last, and says nothing after that. A Note has a state and a text. Samples may be anything:
+    finiteness is checked by the engine.
     """
     items: list[Item] = []
     streams: dict[str, _Heard] = {}
@@ -37,6 +38,9 @@ def check_source(make: Callable[[], Iterable[Item]]) -> list[Item]:
             raise LawBroken(f"a stream is opened first and ended last: {item.stream!r} brings {_name(item)} {when}")
         if isinstance(item, Ended):
             heard.ended = True
+        elif isinstance(item, Note):
+            if not item.state or not item.text:
+                raise LawBroken(f"a note has a state and a text: {item}")
         elif isinstance(item, Gap):
             _check_gap(item, heard)
         else:
