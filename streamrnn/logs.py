@@ -159,7 +159,7 @@ class StandardError:
     """Standard error, as a log writes to it."""
 
     def __init__(self) -> None:
-        self._descriptor = os.dup(sys.stderr.fileno())
+        self._descriptor = os.dup((sys.__stderr__ or sys.stderr).fileno())
         self._writer = Writer(self._descriptor)
         self.write = self._writer.write
 
