@@ -134,7 +134,7 @@ def _files(config: DaemonConfig) -> Iterator[Finding]:
 
 
 def _keys(config: DaemonConfig) -> Iterator[Finding]:
-    folders = {str(getattr(each, "keys", "")): None for _, each, _ in _endpoints(config)}
+    folders = {str(each.keys): None for _, each, _ in _endpoints(config) if hasattr(each, "keys")}
     for folder in folders:
         if folder:
             yield _asked(f"keys {folder}", partial(_keys_in, Path(folder)))

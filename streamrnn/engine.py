@@ -146,8 +146,8 @@ class Engine:
 
         That of a bundle that has not heard all yet (`pending`) is behind. Raises StreamError if it is not open.
         """
-        listeners = self._session(stream).listeners
-        return {each.reader.bundle: self._pools[each.reader.bundle].state(each) for each in listeners}
+        pools = [(self._pools[each.reader.bundle], each) for each in self._session(stream).listeners]
+        return {pool.serving.name: pool.state(listener) for pool, listener in pools}
 
     def open(
         self,

@@ -486,7 +486,7 @@ def test_rows_are_used_again_and_begin_fresh() -> None:
         engine.push(f"mic{i}", 0, samples)
         engine.finish(f"mic{i}")
         assert plain(engine.run(), f"mic{i}") == wanted
-    assert engine._pools["bursts"]._rows == 1
+    assert [pool._rows for pool in engine._pools.values()] == [1]
 
 
 def test_many_streams_at_once_grow_the_table() -> None:

@@ -12,9 +12,9 @@ The first two measure a bundle on the onnx backend. --loop measures the onnx and
 torchaudio's MelSpectrogram and nn.GRU in a hand-written loop. --models trains a recognizer of your config with each
 recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost. --carrying trains it without
 carried state, with it, and with state carried over unrelated words, and plays each to the end of a stream. --results
-publishes so many results to two subscribers that read and one that is stuck, and tells what each of the two got. --drift
-plays each bundle hours that are composed of the data, as eval --hours does, and once more with a fresh state before
-every utterance: hour by hour, recall, false accepts and the norm of the hidden state.
+publishes so many results to two subscribers that read and one that is stuck, and tells what each of the two got.
+--drift plays each bundle hours that are composed of the data, as eval --hours does, and once more with a fresh state
+before every utterance: hour by hour, recall, false accepts and the norm of the hidden state.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from streamrnn.wire import WireError
 _PROBE_S = 1.0  # how soon a client that has vanished is missed, and how long what is held waits for a quiet one
 _TURN = 256  # messages read before the answers go out
 _LINGER_MS = 200
+# Answers that one client may leave unread: one that starts all its streams before it reads must miss no credit.
+_ANSWERS = 10_000
 _ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
 _REPLACED = "replaced by a newer connection"
 
@@ -82,7 +84,7 @@ class ZeromqSource(Source):
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),  # else an answer to a vanished client is no error
             (zmq.RCVHWM, 100),
-            (zmq.SNDHWM, 100),
+            (zmq.SNDHWM, _ANSWERS),
         ):
             self._router.setsockopt(option, value)
         try:

@@ -14,6 +14,8 @@ from streamrnn.resampling import resample
 from streamrnn.training.pieces import Clip, Samples, Span, label_index
 from streamrnn.training.plan import ValidationConfig
 
+CALIBRATION = "calibration"
+
 
 def load(config: RecognizerConfig, recordings: Iterable[Recording]) -> list[Clip]:
     """Read and resample recordings. Raises RecordingError where one has other channels than the recognizer takes."""
@@ -47,6 +49,11 @@ def channels(samples: Samples, wanted: int, name: str) -> Samples:
         mixed: Samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
         return mixed
     raise RecordingError(f"{name}: {samples.shape[1]} channels where the recognizer takes {wanted}; convert it")
+
+
+def apart(recordings: Sequence[Recording]) -> list[Recording]:
+    """Those of the split `calibration`: nothing is trained or chosen on them, thresholds are measured on them."""
+    return [recording for recording in recordings if recording.split == CALIBRATION]
 
 
 def hold_out(recordings: Sequence[Recording], validation: ValidationConfig) -> tuple[list[Recording], list[Recording]]:

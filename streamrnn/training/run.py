@@ -157,7 +157,7 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     if not plan.calibration.hours:
         return bundle
     print(f"measuring {plan.calibration.hours:g} h of what was held out", file=out, flush=True)
-    bundle = evidence.add(bundle, plan, job.folders, judged, kept)
+    bundle = evidence.add(bundle, plan, job.folders, [*judged, *loading.apart(recordings)], kept)
     for told in calibrating.lines(bundle.det):
         print(told, file=out, flush=True)
     return bundle
@@ -176,10 +176,17 @@ def _checked(job: Job) -> tuple[Recording, ...]:
     looked_at = summary(job.data, job.plan.recognizer)
     for line in looked_at.lines():
         print(line, file=to_terminal())
-    check_labels(looked_at.usable, job.plan.recognizer, job.folders)
+    if not _all_from_text(job.plan):
+        check_labels(looked_at.usable, job.plan.recognizer, job.folders)
     check_left_out(looked_at, job.plan.recognizer)
     _check_speech(job.plan)
     return looked_at.usable
+
+
+def _all_from_text(plan: TrainingConfig) -> bool:
+    """Whether every label is spoken: then the data may be of nothing but what must not be recognised."""
+    speech = plan.material.speech if isinstance(plan.material, WordsConfig) else None
+    return speech is not None and set(plan.recognizer.labels) <= {*speech.texts, *speech.sentences}
 
 
 def _check_speech(plan: TrainingConfig) -> None:
