@@ -42,7 +42,8 @@ def main(count: int, names: list[str], seed: int = 0) -> int:
             begun, before, taken, slowest, done = time.monotonic(), peak_mb(), 0, 0.0, 0
             for done in range(1, count + 1):
                 data = parser.make(chance)
-                faulthandler.dump_traceback_later(60, exit=True)  # a hang shows where
+                if done % 1000 == 1:
+                    faulthandler.dump_traceback_later(600, exit=True)  # a hang shows where
                 one = time.process_time()
                 try:
                     taken += parser.survives(data)

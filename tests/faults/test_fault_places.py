@@ -178,5 +178,3 @@ def test_a_daemon_with_a_truncated_bundle_is_one_line_and_one_whose_bundle_is_da
             setting.witness(oracle, "mic")
         assert daemon.stop() < 2.0
         assert str(path) in fails(setting.config)
-        path.write_bytes(whole)
-        setting.start()

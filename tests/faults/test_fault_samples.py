@@ -96,7 +96,7 @@ class Disorderly(Producer):
 
 def test_chunks_out_of_order_or_twice_are_put_right_or_declared(setting: Setting, oracle: Oracle) -> None:
     content = Content(4)
-    producer = Disorderly(setting.ingest, "disorder", content, by_form(2, 50) * len(content.sentence))
+    producer = Disorderly(setting.ingest, "disorder", content, by_form(1, 50) * len(content.sentence))
     with Playing([producer]) as playing:
         playing.until(lambda: producer.ended, 60.0 * by_form(1, 20))
         oracle.over("disorder")
