@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import select
 import socket
 import threading
@@ -19,7 +18,7 @@ class Proxy:
     `loss` is the share of reads that wait 0.2 s, which is what a lost packet costs TCP until it is sent again.
     """
 
-    def __init__(self, endpoint: str, loss: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, endpoint: str, loss: float = 0.0) -> None:
         host, port = endpoint.removeprefix("tcp://").split(":")
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -27,7 +26,6 @@ class Proxy:
         self.loss = loss
         self.delayed = self.passed = 0
         self.frozen = threading.Event()
-        self._chance = random.Random(seed)
         self._stopped = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads = [threading.Thread(target=self._accept)]
@@ -67,7 +65,7 @@ class Proxy:
                     if not data:
                         return
                     self.passed += 1
-                    if self._chance.random() < self.loss:
+                    if self.loss and self.passed % round(1 / self.loss) == 0:
                         self.delayed += 1
                         time.sleep(0.2)
                     (server if each is client else client).sendall(data)
