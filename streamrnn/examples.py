@@ -38,7 +38,7 @@ history:                    # what is sent again to subscribers that missed it
   messages: 10000           # in memory
   journal: ""               # a folder, and it outlasts a restart
 control:
-  endpoint: auto            # calls of programs, on tcp://127.0.0.1:5562 if it is free; off: none
+  endpoint: auto            # calls of programs, on tcp://127.0.0.1:5562 if it is free; write off for no control
 until: stopped              # or finished: end when all sources have, as files do
 """
 

@@ -63,14 +63,18 @@ def _listen(subscriber: Subscriber, arguments: argparse.Namespace) -> None:
     from streamrnn.sinks.console import describe
     from streamrnn.wire import Bye, Hello
 
-    run = ""
+    run, told = "", False
     while True:
         try:
-            message = subscriber.receive(STALE_S if run else math.inf)
+            message = subscriber.receive(math.inf if told else STALE_S)
         except TimeoutError:
-            _tell(f"stale: not a heartbeat for {STALE_S:g} s; waiting for the daemon to come back")
-            run = ""
+            if run:
+                _say(f"stale: not a heartbeat for {STALE_S:g} s; waiting for the daemon to come back")
+            else:
+                _say(f"{arguments.endpoint}: no daemon answers yet; waiting for one")
+            run, told = "", True
             continue
+        told = False
         for loss in subscriber.take_losses():
             _say(str(loss))
         body = message.body

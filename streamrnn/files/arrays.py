@@ -45,6 +45,8 @@ def npz_header(path: Path) -> Header:
     fs = _npz_array(path, "fs")
     if fs.dtype.kind not in "iuf":
         raise RecordingError(f"{path}: fs is of type {fs.dtype}; store a number of Hz")
+    if fs.size != 1:
+        raise RecordingError(f"{path}: fs holds {fs.size} numbers; store one, in Hz")
     rate = float(fs.reshape(-1)[0])
     if not 1 <= rate <= HIGHEST_RATE or abs(rate - round(rate)) > 1e-3 * rate:
         raise RecordingError(

@@ -19,7 +19,8 @@ def exposed(endpoint: str) -> bool:
     scheme, separator, rest = endpoint.partition("://")
     if not separator or scheme in _LOCAL:
         return False  # a word such as "off", or an endpoint that ZeroMQ itself refuses
-    host = rest.rpartition(":")[0].strip("[]")
+    # Without a port ZeroMQ refuses it, which is another mistake than to be reached from the network.
+    host = (rest.rpartition(":")[0] if ":" in rest else rest).strip("[]")
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name, `*`, or that of an interface
