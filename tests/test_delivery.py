@@ -201,6 +201,7 @@ def test_a_broker_gets_every_message_once_and_hears_whether_we_are_there(broker:
     sink = MqttSink(MqttConfig(port=broker.port, prefix="home/hall"))
     kept = Kept()
     publisher = Publisher([kept, sink], [REF])
+    until(sink._connected.is_set)
     for i in range(200):
         publisher.event(event(i))
     publisher.attend()

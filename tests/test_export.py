@@ -24,7 +24,15 @@ torch.set_num_threads(1)
 
 SOUND = [{"kind": "frame", "window_ms": 25, "hop_ms": 10}]
 CASES = {
-    "gru": [*SOUND, {"kind": "log_mel", "bands": 8}, {"kind": "scale"}, {"kind": "mask"}, {"kind": "stack"}],
+    "gru": [
+        *SOUND,
+        {"kind": "log_mel", "bands": 8},
+        {"kind": "scale"},
+        {"kind": "mask"},
+        {"kind": "convolution", "maps": 2, "hop_frames": 2, "hop_bands": 2},
+        {"kind": "convolution", "inputs": 2, "maps": 3},
+        {"kind": "stack"},
+    ],
     "lstm": [*SOUND, {"kind": "mfcc", "bands": 12, "coefficients": 6}, {"kind": "delta"}],
     "rnn": [{"kind": "statistics", "frames": 6}, {"kind": "stack", "frames": 4}, {"kind": "scale"}],
 }
