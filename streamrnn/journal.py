@@ -70,7 +70,7 @@ class Journal:
         self._size = self._limit * _SEGMENTS
         self._file = self._end = -1
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(0o700, parents=True, exist_ok=True)
             self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise DeviceError(f"journal {directory}: {error.strerror or error}; choose another folder") from None

@@ -125,3 +125,9 @@ assert not journal.unreadable
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
     journal.close()
+
+
+def test_a_folder_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    made = tmp_path / "deep" / "journal"
+    Journal(made, "r1", 1 << 20).close()
+    assert made.stat().st_mode & 0o777 == 0o700
