@@ -99,72 +99,93 @@ class EspeakNg:
 
 
 @dataclass(frozen=True, slots=True)
-class Pico:
-    """SVOX Pico in the voices of a group: each text in one of them that is made another person, and in its manner."""
+class _FewVoices:
+    """An engine of a few voices: each text in one of a group, which is made another person, and in its manner."""
 
     group: Group = "training"
+
+    def name(self) -> str:
+        """The engine with its version. Raises SpeechError if it is not there."""
+        raise NotImplementedError
+
+    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
+        """Texts dealt to voices, each to one of its own."""
+        name = self.name()
+        return [self._take(name, (place,), texts, _ALONE, random) for place in range(len(texts))]
+
+    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
+        """All of the texts in the same voice, which talks fluently."""
+        return self._take(self.name(), tuple(range(len(texts))), texts, _FLUENT, random)
+
+    def _take(
+        self, name: str, places: tuple[int, ...], texts: Sequence[str], pace: tuple[int, int], random: Generator
+    ) -> Take:
+        voice, person = self._draw(random), _Person.drawn(pace, random)
+        manners = person.manners(len(places), random)
+        ended = [_ended(texts[place], random) for place in places]
+        return Take(
+            name,
+            f"{type(self).__name__.lower()}-{voice}",
+            self._is_held_out(voice),
+            places,
+            lambda: person.voiced(self._said(voice, manners, ended)),
+        )
+
+    def _draw(self, random: Generator) -> str:
+        """One of the group's voices."""
+        raise NotImplementedError
+
+    def _is_held_out(self, voice: str) -> bool:
+        raise NotImplementedError
+
+    def _said(
+        self, voice: str, manners: Sequence[tuple[float, float]], texts: Sequence[str]
+    ) -> list[tuple[Samples, int]]:
+        """Each text by the voice itself, in its manner: rate in percent, pitch as a share of the voice's own."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Pico(_FewVoices):
+    """SVOX Pico; its foreign voices are given the phonemes of English."""
 
     def name(self) -> str:
         """The engine with its version. Raises SpeechError if it is not there."""
         return pico.version()
 
-    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
-        """Texts dealt to voices, each to one of its own."""
-        name = self.name()
-        return [self._take(name, (place,), texts, _ALONE, random) for place in range(len(texts))]
+    def _draw(self, random: Generator) -> str:
+        return pico.draw(random, self.group)
 
-    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
-        """All of the texts in the same voice, which talks fluently."""
-        return self._take(self.name(), tuple(range(len(texts))), texts, _FLUENT, random)
+    def _is_held_out(self, voice: str) -> bool:
+        return voice in pico.HELD_OUT
 
-    def _take(
-        self, name: str, places: tuple[int, ...], texts: Sequence[str], pace: tuple[int, int], random: Generator
-    ) -> Take:
-        language, person = pico.draw(random, self.group), _Person.drawn(pace, random)
-        manners = [pico.Manner(round(rate), round(100 * pitch)) for rate, pitch in person.manners(len(places), random)]
-        ended = [_ended(texts[place], random) for place in places]
-
-        def say() -> tuple[list[Samples], int]:
-            given = ended if language in pico.ENGLISH else accents.in_phonemes(ended)
-            said = [pico.render(language, manner, text) for manner, text in zip(manners, given, strict=True)]
-            return person.voiced(said)
-
-        return Take(name, f"pico-{language}", language in pico.HELD_OUT, places, say)
+    def _said(
+        self, voice: str, manners: Sequence[tuple[float, float]], texts: Sequence[str]
+    ) -> list[tuple[Samples, int]]:
+        given = texts if voice in pico.ENGLISH else accents.in_phonemes(texts)
+        made = [pico.Manner(round(rate), round(100 * pitch)) for rate, pitch in manners]
+        return [pico.render(voice, manner, text) for manner, text in zip(made, given, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class Flite:
-    """flite in the voices of a group: each text in one of them that is made another person, and in its manner."""
-
-    group: Group = "training"
+class Flite(_FewVoices):
+    """flite."""
 
     def name(self) -> str:
         """The engine with its version. Raises SpeechError if it is not there."""
         return flite.version()
 
-    def deal(self, texts: Sequence[str], random: Generator) -> list[Take]:
-        """Texts dealt to voices, each to one of its own."""
-        name = self.name()
-        return [self._take(name, (place,), texts, _ALONE, random) for place in range(len(texts))]
+    def _draw(self, random: Generator) -> str:
+        return flite.draw(random, self.group)
 
-    def one_voice(self, texts: Sequence[str], random: Generator) -> Take:
-        """All of the texts in the same voice, which talks fluently."""
-        return self._take(self.name(), tuple(range(len(texts))), texts, _FLUENT, random)
+    def _is_held_out(self, voice: str) -> bool:
+        return voice in flite.HELD_OUT
 
-    def _take(
-        self, name: str, places: tuple[int, ...], texts: Sequence[str], pace: tuple[int, int], random: Generator
-    ) -> Take:
-        voice, person = flite.draw(random, self.group), _Person.drawn(pace, random)
-        manners = [
-            flite.Manner(round(100 / rate, 3), round(pitch * flite.PITCH_HZ[voice]))
-            for rate, pitch in person.manners(len(places), random)
-        ]
-        ended = [_ended(texts[place], random) for place in places]
-
-        def say() -> tuple[list[Samples], int]:
-            return person.voiced([flite.render(voice, *each) for each in zip(manners, ended, strict=True)])
-
-        return Take(name, f"flite-{voice}", voice in flite.HELD_OUT, places, say)
+    def _said(
+        self, voice: str, manners: Sequence[tuple[float, float]], texts: Sequence[str]
+    ) -> list[tuple[Samples, int]]:
+        made = [flite.Manner(round(100 / rate, 3), round(pitch * flite.PITCH_HZ[voice])) for rate, pitch in manners]
+        return [flite.render(voice, manner, text) for manner, text in zip(made, texts, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
