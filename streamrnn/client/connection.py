@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from types import TracebackType
+from typing import Self
 
 import zmq
 
@@ -38,6 +40,18 @@ class Connection:
             self._shut(0.0)
             reason = error.strerror or str(error)
             raise DeviceError(f"{endpoint}: {reason}; write it as {example}") from None
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._shut(0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _receive(self, seconds: float) -> list[bytes]:
         """The parts of the next message, none if it does not come in time. Raises DeviceError if we are not let in."""

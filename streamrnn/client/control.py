@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import zmq
@@ -46,15 +45,3 @@ class Control(Connection):
                 return answer.ok
             raise CallError(answer.error.code, answer.error.text)
         raise DeviceError(f"{self.endpoint}: no daemon answers; is `streamrnn serve` running, with control there?")
-
-    def close(self) -> None:
-        """Let the connection go."""
-        self._shut(0.0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

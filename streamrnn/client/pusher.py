@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import msgspec
 import zmq
@@ -128,9 +128,6 @@ class Pusher(Connection):
     def close(self) -> None:
         """Let the connection go; a stream that was not ended the daemon ends itself."""
         self._shut(1.0)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

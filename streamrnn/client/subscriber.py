@@ -6,8 +6,7 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import zmq
 
@@ -142,14 +141,6 @@ class Subscriber(Connection):
         """Let the connections go."""
         self._recovery.close()
         self._shut(0.0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _recovered(self, missing: Sequence[Missing], message: Message) -> Iterator[Message]:
         """What could be had of the missing, then the message that showed it."""
