@@ -19,16 +19,15 @@ from streamrnn.control import Control, NoParams
 from streamrnn.events import BundleRef
 from streamrnn.journal import Journal
 from streamrnn.journaling import Sync, Writer
-from streamrnn.sinks import Sink
+from streamrnn.sinks import PULSE, Sink
 from streamrnn.wire import Message, Natural, Positive
 
-_PULSE = ("hello", "heartbeat")  # of no use later
 _TOPICS = 4096  # whose last message is kept, as many as the publisher counts
 _PAGE = 500  # messages of one answer
 _PAGE_BYTES = 1 << 18
 _FLUSH_S = 1.0
 _NEVER = 2**62
-_UNKEPT = tuple(f"{wire.PREFIX}{kind}/" for kind in _PULSE)
+_UNKEPT = tuple(f"{wire.PREFIX}{kind}/" for kind in PULSE)
 
 Prefix = Annotated[str, Meta(max_length=256)]
 Run = Annotated[str, Meta(max_length=64)]
@@ -142,7 +141,7 @@ class History(Sink):
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Keep it, and let go of what is beyond the limits."""
-        if message.kind in _PULSE:
+        if message.kind in PULSE:
             return
         with self._lock:
             self._number += 1

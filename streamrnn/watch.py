@@ -15,14 +15,13 @@ from streamrnn.intake import Inlet
 from streamrnn.metrics import Meter
 from streamrnn.notify import take_from_environment
 from streamrnn.sessions import OVERLAP
-from streamrnn.sinks import Sink
+from streamrnn.sinks import PULSE, Sink
 from streamrnn.streams import Streams
 from streamrnn.vitals import Vitals
 from streamrnn.wire import NOBODY, Message, Status
 
 SURVEY_S = 1.0
 _AGAIN_S, _AT_MOST_EVERY_S = 10.0, 600.0  # a sink that goes on losing is announced ever more rarely
-_PULSE = ("heartbeat", "hello")
 _OVER = ("ended", "failed", "refused", "suspended")
 
 
@@ -40,7 +39,7 @@ class Tally(Sink):
         """Count it; a gap that several bundles tell is counted a bundle, its samples once."""
         meter, body, stream = self._meter, message.body, message.stream
         meter.add("events_total", 1, message.kind)
-        if message.kind not in _PULSE:
+        if message.kind not in PULSE:
             self._vitals.moved()
         if isinstance(body, Heard):
             meter.add("detections_total", 1, message.bundle.name, body.label)

@@ -9,6 +9,8 @@ from streamrnn import registry
 from streamrnn.registry import PlugConfig
 from streamrnn.wire import Message
 
+PULSE = ("heartbeat", "hello")  # messages of use only to those who listen on ZeroMQ
+
 
 class Sink(ABC):
     """Opened when it is built, which raises UserError; then used by the engine's thread alone."""

@@ -7,8 +7,7 @@ import sys
 
 from streamrnn.events import Heard, Lost
 from streamrnn.registry import PlugConfig, register
-from streamrnn.sinks import Sink
-from streamrnn.sinks.writer import Writer
+from streamrnn.sinks.writer import LineSink, Writer
 from streamrnn.wire import Message, Status
 
 
@@ -19,7 +18,7 @@ class ConsoleConfig(PlugConfig, frozen=True, tag="console"):
     shadows: bool = False
 
 
-class ConsoleSink(Sink):
+class ConsoleSink(LineSink):
     """What people want to see as it happens; signs of life are left out."""
 
     place = "console"
@@ -33,20 +32,6 @@ class ConsoleSink(Sink):
         line = describe(message)
         if line and (self._shadows or not message.bundle.shadow):
             self._writer.write(line.encode() + b"\n")
-
-    @property
-    def lost(self) -> int:
-        """Lines that could not be written."""
-        return self._writer.lost
-
-    @property
-    def loss(self) -> str:
-        """Why."""
-        return self._writer.reason
-
-    def close(self, seconds: float) -> str:
-        """Print what waits."""
-        return self._writer.close(seconds)
 
 
 def describe(message: Message) -> str:

@@ -7,11 +7,9 @@ import sys
 
 from streamrnn.errors import DeviceError
 from streamrnn.registry import PlugConfig, register
-from streamrnn.sinks import Sink
-from streamrnn.sinks.writer import Writer
+from streamrnn.sinks import PULSE
+from streamrnn.sinks.writer import LineSink, Writer
 from streamrnn.wire import Message
-
-_PULSE = ("heartbeat", "hello")  # of use only to those who listen
 
 
 @register("sink", "streamrnn.sinks.jsonl:JsonlSink")
@@ -21,7 +19,7 @@ class JsonlConfig(PlugConfig, frozen=True, kw_only=True, tag="jsonl"):
     path: str = "-"
 
 
-class JsonlSink(Sink):
+class JsonlSink(LineSink):
     """One line a message; heartbeats and hellos are left out."""
 
     def __init__(self, config: JsonlConfig) -> None:
@@ -40,19 +38,5 @@ class JsonlSink(Sink):
 
     def publish(self, message: Message, parts: list[bytes]) -> None:
         """Append the line."""
-        if message.kind not in _PULSE:
+        if message.kind not in PULSE:
             self._writer.write(parts[1] + b"\n")
-
-    @property
-    def lost(self) -> int:
-        """Lines that could not be written."""
-        return self._writer.lost
-
-    @property
-    def loss(self) -> str:
-        """Why."""
-        return self._writer.reason
-
-    def close(self, seconds: float) -> str:
-        """Write what waits."""
-        return self._writer.close(seconds)

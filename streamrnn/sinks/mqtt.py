@@ -13,8 +13,8 @@ from streamrnn import broker
 from streamrnn.errors import ConfigError
 from streamrnn.recognizer import Count
 from streamrnn.registry import PlugConfig, register
-from streamrnn.sinks import Sink
-from streamrnn.sinks.waiting import PULSE, Waiting, check_kinds
+from streamrnn.sinks import PULSE, Sink
+from streamrnn.sinks.waiting import Waiting, check_kinds
 from streamrnn.wire import Message
 
 _WINDOW = 20  # messages on their way at a time

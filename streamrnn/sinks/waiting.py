@@ -11,8 +11,6 @@ from streamrnn.errors import ConfigError, did_you_mean
 from streamrnn.events import KINDS
 from streamrnn.wire import Message
 
-PULSE = ("heartbeat", "hello")  # of use only to those who listen on ZeroMQ
-
 
 def check_kinds(kinds: Sequence[str]) -> None:
     """Raises ConfigError for a kind that no message has."""

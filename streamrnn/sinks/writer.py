@@ -6,6 +6,8 @@ import os
 import queue
 import threading
 
+from streamrnn.sinks import Sink
+
 _ROOM = 10_000  # lines that may wait
 
 
@@ -56,3 +58,23 @@ class Writer:
     def _lose(self, reason: str, lines: int = 1) -> None:
         self.lost += lines
         self.reason = reason
+
+
+class LineSink(Sink):
+    """A sink that writes lines: what it loses is what its writer could not write."""
+
+    _writer: Writer
+
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written."""
+        return self._writer.lost
+
+    @property
+    def loss(self) -> str:
+        """Why."""
+        return self._writer.reason
+
+    def close(self, seconds: float) -> str:
+        """Write what waits."""
+        return self._writer.close(seconds)
