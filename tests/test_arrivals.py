@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listed import Listed
 
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
 from streamrnn.client.backlog import Backlog
 from streamrnn.engine import Engine
 from streamrnn.intake import TOO_SLOW, Closed, Intake
 from streamrnn.sessions import OVERLAP
-from streamrnn.sources import Source, SourceConfig, WhenFull
+from streamrnn.sources import SourceConfig, WhenFull
 from streamrnn.sources.ordering import Ordering
 from streamrnn.testing.source import check_source
 
@@ -112,17 +112,6 @@ def test_the_same_samples_for_ever_are_not_held_for_ever() -> None:
     for _ in range(100):
         ordering.add(chunk(100, 50))
         assert ordering.held <= 1000
-
-
-class Listed(Source):
-    """Says what it was given."""
-
-    def __init__(self, items: list[Item]) -> None:
-        super().__init__("a list")
-        self._items = items
-
-    def items(self) -> Iterator[Item]:
-        yield from self._items
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,6 +18,7 @@ import soundfile
 import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listed import Listed
 
 from streamrnn import ingest, sources
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
@@ -186,17 +187,6 @@ def test_without_portaudio_the_repair_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "apt-get install libportaudio2" in done.stderr
-
-
-class Listed(Source):
-    """Says what it was given."""
-
-    def __init__(self, items: list[Item]) -> None:
-        super().__init__("a list")
-        self._items = items
-
-    def items(self) -> Iterator[Item]:
-        yield from self._items
 
 
 class Broken(Listed):

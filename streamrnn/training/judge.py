@@ -52,26 +52,19 @@ def heard(network: Network, pieces: Sequence[Piece]) -> Iterator[tuple[Tensor, T
         rest = list(pieces[first : first + ROWS])
         state = {name: value.to(device) for name, value in network.initial_state(len(rest)).items()}
         while rest:
-            samples, target, teaches = (part.to(device) for part in batch([_until(each, most) for each in rest]))
+            samples, target, teaches = (part.to(device) for part in batch([_part(each, slice(most)) for each in rest]))
             logits, state = network(samples, state)
             yield logits, target, teaches
             going = [row for row, each in enumerate(rest) if each.frames > most]
             state = {name: value[going] for name, value in state.items()}
-            rest = [_after(rest[row], most) for row in going]
+            rest = [_part(rest[row], slice(most, None)) for row in going]
 
 
-def _until(piece: Piece, frames: int) -> Piece:
+def _part(piece: Piece, frames: slice) -> Piece:
     hop = len(piece.samples) // piece.frames
-    return replace(
-        piece, samples=piece.samples[: frames * hop], target=piece.target[:frames], teaches=piece.teaches[:frames]
-    )
-
-
-def _after(piece: Piece, frames: int) -> Piece:
-    hop = len(piece.samples) // piece.frames
-    return replace(
-        piece, samples=piece.samples[frames * hop :], target=piece.target[frames:], teaches=piece.teaches[frames:]
-    )
+    first, last, _ = frames.indices(piece.frames)
+    samples = piece.samples[first * hop : last * hop]
+    return replace(piece, samples=samples, target=piece.target[frames], teaches=piece.teaches[frames])
 
 
 def batch(pieces: Sequence[Piece]) -> tuple[Tensor, Tensor, Tensor]:
