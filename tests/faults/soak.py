@@ -135,6 +135,7 @@ def _soak(setting: Setting, minutes: float, count: int) -> int:
                 if time.monotonic() - begun > 30 + 60 * turn:
                     FAULTS[turn % len(FAULTS)](daemon, chance)
                     turn += 1
+                    print(f"{turn} min: {watch.footprints[-1][1]}", file=sys.stderr, flush=True)
             playing.finish(60.0)
             for each in list(producers)[:_JUDGED]:
                 oracle.over(each)
