@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped; 2 if a source failed on the way."""
+    from streamrnn import allocator
+
+    allocator.share_one_arena()
     from streamrnn import config
     from streamrnn.daemon_config import DaemonConfig
     from streamrnn.logs import Log, LogSink, StandardError, stacks_on_request
