@@ -28,7 +28,7 @@ def setting(tmp_path: Path, tiny_bundle: Path) -> Setting:
 def recognises(oracle: Oracle, producer: Producer, healed: float) -> float:
     """Seconds until a word is heard that was said after the fault was over, which is its law."""
     sample = next(at for when, at in reversed(producer.sent or [(0.0, producer.at)]) if when <= healed)
-    word = oracle.word(producer.stream, max(sample, producer.at), 15.0, healed)
+    word = oracle.word(producer.stream, max(sample, producer.at), since=healed)
     assert not judge.slow(oracle.records, producer.stream, max(sample, 1), healed)
     return word.at - healed
 
@@ -39,7 +39,7 @@ def test_after_a_kill_it_recognises_within_5_s_and_what_was_lost_is_declared(set
         producers = [setting.producer(f"mic{i}", 1e3, seed=i, speed=2) for i in range(3)]
         with Playing(producers) as playing:
             for _ in range(by_form(2, 20)):
-                oracle.word("mic0", producers[0].at, 10.0)
+                oracle.word("mic0", producers[0].at)
                 killed = time.monotonic()
                 supervisor.daemon.process.kill()
                 words = [recognises(oracle, each, killed) for each in producers]
@@ -58,7 +58,7 @@ def test_a_stop_under_load_is_clean_and_takes_2_s_at_most(setting: Setting) -> N
         with Oracle(setting.results) as oracle:
             oracle.greeted()
             with Playing([setting.producer(f"mic{i}", 1e3, speed=0) for i in range(8)]):
-                oracle.word("mic7", 0, 10.0)
+                oracle.word("mic7", 0)
                 took = daemon.stop(signal.SIGTERM)
                 print(f"stopped after {took:.2f} s")
                 assert took < 2.0
@@ -73,13 +73,14 @@ def test_a_daemon_that_was_frozen_goes_on_and_declares_what_it_missed(setting: S
         oracle.greeted()
         producer = setting.producer("mic", 1e3)
         with Playing([producer]) as playing:
-            oracle.word("mic", 0, 10.0)
+            oracle.word("mic", 0)
             daemon.process.send_signal(signal.SIGSTOP)
             time.sleep(by_form(5, 30))
             daemon.process.send_signal(signal.SIGCONT)
             recognises(oracle, producer, time.monotonic())
+            ending = time.monotonic()
             playing.finish()
-            oracle.over("mic", since=time.monotonic() - 1.0)
+            oracle.over("mic", since=ending)
         assert judge.gaps(oracle.messages, "mic")
         messages = oracle.messages
         wanted = producer.content.wanted(setting.bundle, "mic", producer.at)
@@ -105,7 +106,7 @@ def test_a_third_of_a_processor_delays_results_and_loses_none(setting: Setting) 
         thread.start()
         producers = [setting.producer(f"mic{i}", by_form(1, 60), seed=i, speed=0) for i in range(4)]
         with Playing(producers) as playing:
-            playing.until(lambda: all(each.ended for each in producers), 30.0 * by_form(1, 20))
+            playing.until(lambda: all(each.ended for each in producers), 120.0 * by_form(1, 10))
             for each in producers:
                 oracle.over(each.stream)
         done.set()
@@ -129,7 +130,7 @@ def test_a_clock_set_a_day_on_and_back_changes_no_event_and_no_beat(setting: Set
         oracle.greeted()
         producer = setting.producer("mic", 1e3, speed=2)
         with Playing([producer]) as playing:
-            oracle.word("mic", 0, 10.0)
+            oracle.word("mic", 0)
             for day in ("+1d", "-1d", "+0"):
                 clock.write_text(f"{day}\n")
                 time.sleep(1.2)
@@ -143,5 +144,5 @@ def test_a_clock_set_a_day_on_and_back_changes_no_event_and_no_beat(setting: Set
     assert days == {0, 1, -1}, "the clock was never set"
     assert [each.t.mono_ns for each in heard] == sorted(each.t.mono_ns for each in heard)
     beats = [record.at for record in oracle.records if record.message.kind == "heartbeat"]
-    assert max(after - before for before, after in itertools.pairwise(beats)) < 3.0
+    assert max(after - before for before, after in itertools.pairwise(beats)) < 6.0
     assert daemon.stop() < 2.0
