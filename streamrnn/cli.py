@@ -9,6 +9,7 @@ import signal
 import sys
 
 from streamrnn.errors import UserError, did_you_mean
+from streamrnn.release import VERSION
 
 COMMANDS = {
     "demo": "the bundled recognizer on a bundled recording or yours, events printed as they arrive over ZeroMQ",
@@ -40,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(_usage())
         return 0
     if words[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"streamrnn {version('streamrnn')}")
+        print(f"streamrnn {VERSION}")
         return 0
     name = words[0]
     if name not in COMMANDS:

@@ -7,8 +7,7 @@ backlog on one stream cannot starve a live one. What comes out is the same for a
 Frame `f` of an epoch covers the recognizer's samples `[f * hop, (f + 1) * hop)` of it; sample `m` of those lies at
 source sample `epoch start + round(m * source rate / rate)`. An event's `sample` is the source sample just past the
 frame that decided it; a resampler in between has waited for up to `resampling.delay` samples more. When samples end, by
-`finish` or by a gap, zeros bring out what the delays of network and decoder hold back; no event reaches beyond the last
-true sample.
+`finish` or by a gap, zeros bring out what the delays of network and decoder hold back; no event reaches into them.
 """
 
 from __future__ import annotations
@@ -92,9 +91,8 @@ class Engine:
         two share a name.
         """
         names = [each.name for each in servings]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(f"bundles: two are named {name!r}; give one another name")
+        for name in [name for name in names if names.count(name) > 1]:
+            raise ConfigError(f"bundles: two are named {name!r}; give one another name")
         for name in [name for name in self._served if name not in names]:
             self._relieve(self._served.pop(name), {})
         for each in servings:
@@ -188,9 +186,7 @@ class Engine:
         epoch: int = 0,
         start: int = 0,
     ) -> None:
-        """Attach a stream to bundles, to all if none are named; its epochs are counted from `epoch`.
-
-        Its samples are counted from `start`.
+        """Attach a stream to bundles, to all if none are named; it counts from `epoch` and from sample `start`.
 
         A bundle of one channel hears the mean of a stream's channels. A name is free again as soon as its stream is
         finished; the new stream is then heard after the last event of the old one. Raises StreamError.
@@ -209,10 +205,8 @@ class Engine:
         for pool in pools:
             takes = pool.serving.recognizer
             if takes.channels not in (1, channels):
-                raise StreamError(
-                    f"{stream}: has {channels} channels and {pool.serving.name} takes {takes.channels}; "
-                    "open it with as many"
-                )
+                needs = f"{pool.serving.name} takes {takes.channels}; open it with as many"
+                raise StreamError(f"{stream}: has {channels} channels and {needs}")
             readers.append(Reader(pool.key, takes.rate, takes.channels))
         session = Session(stream, rate, channels, readers, epoch=epoch, start=start)
         for pool, reader in zip(pools, readers, strict=True):
@@ -313,6 +307,14 @@ class Engine:
             events += self.step()
         return events
 
+    def abandon(self, reason: str) -> list[Event]:
+        """Hear finished streams no further: what there is to tell of them, and gaps where samples still wait."""
+        events: list[Event] = []
+        while any(queue[0].ended for queue in self._ending.values()):
+            events += [event for pool in self._pools.values() for event in pool.abandon(reason)]
+            self._let_go()
+        return events
+
     def _session(self, stream: str) -> Session:
         try:
             return self._sessions[stream]
@@ -337,14 +339,12 @@ class Engine:
 
     def _let_go(self) -> None:
         """Forget finished streams that have said all, and let the next of their name be heard; and unused pools."""
-        served = {pool.key for pool in self._served.values()}
-        for key in [key for key, pool in self._pools.items() if key not in served and not pool.used]:
-            del self._pools[key]
+        served = self._served.values()
+        self._pools = {key: pool for key, pool in self._pools.items() if pool in served or pool.used}
         for stream in [name for name, queue in self._ending.items() if queue[0].ended and not queue[0].listeners]:
             queue = self._ending[stream]
             queue.popleft()
-            following = queue[0] if queue else None
-            if following is None or not following.ended:
+            if not queue or not queue[0].ended:
                 del self._ending[stream]
-            if following is not None:
+            for following in list(queue)[:1]:
                 self._notice(following)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from streamrnn.calls import CallError
 from streamrnn.control import Control, NoParams
 from streamrnn.engine import Engine
 from streamrnn.logs import Level, Log
+from streamrnn.release import VERSION
 from streamrnn.reloading import Reloader
 from streamrnn.shadowing import Shadowing
 from streamrnn.sourcing import Sourcing
@@ -60,7 +60,7 @@ class Overseer:
         """The daemon, its bundles, streams and sources, as JSON."""
         engine, _, run = self._there()
         return {
-            "version": version("streamrnn"),
+            "version": VERSION,
             "run": run,
             "generation": self._reloader.generation,
             "uptime_s": round(time.monotonic() - self._begun, 1),

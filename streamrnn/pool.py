@@ -11,7 +11,7 @@ import numpy as np
 
 from streamrnn.backends import ArrayState, Step
 from streamrnn.decoders import Decoder, Found
-from streamrnn.events import BundleRef, Event, Heard, event_id, rounded
+from streamrnn.events import BundleRef, Event, Heard, Lost, event_id, rounded
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
 from streamrnn.sessions import FOREVER, Listener, Session
@@ -190,6 +190,25 @@ class Pool:
                 self.let_go(listener)
             else:
                 self.notice(listener)
+        return events
+
+    def abandon(self, reason: str) -> list[Event]:
+        """Finished streams are heard no further: what there is to tell of each, and of what it has not heard a gap."""
+        events: list[Event] = []
+        for listener in [each for each in self.waiting if each.session.ended]:
+            for each in listener.todo:
+                if isinstance(each, Told):
+                    events += self._lost(listener, each, COLD)
+                    continue
+                readiness, stretch = self._readiness(each, each.frames), each.stretch
+                told = [remark for _, remark in each.remarks]
+                heard = stretch.source(listener.reader, each.origin + each.frames * listener.hop)
+                if heard < stretch.end:
+                    lost = Lost(heard, stretch.end, listener.session.rate, reason)
+                    told.append(Told(stretch.epoch + 1, stretch.end, lost))
+                events += [event for one in told for event in self._lost(listener, one, readiness)]
+            self.waiting.remove(listener)
+            self.let_go(listener)
         return events
 
     def _call(self, hops: int, group: list[tuple[Listener, Reading]]) -> list[Event]:

@@ -6,10 +6,11 @@ import secrets
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
-from streamrnn import wire
+from streamrnn import closing, wire
+from streamrnn.closing import Part
 from streamrnn.events import SCHEMA, BundleRef, Event, Lost
+from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
 
@@ -86,7 +87,7 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(version("streamrnn"), self.bundles, tuple(self.streams), dict(self._topics), self._control),
+                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
@@ -95,11 +96,14 @@ class Publisher:
         due = min(self._beat_at, self._hello_at) if self._asked else self._beat_at
         return max(0.0, due - now)
 
-    def close(self, reason: str, seconds: Callable[[], float]) -> list[str]:
-        """Say goodbye and close every sink, each for as long as there are `seconds` left; what was lost, for people."""
+    def close(self, reason: str, seconds: Callable[[], float], others: Sequence[Part] = ()) -> list[str]:
+        """Say goodbye and close every sink, each for as long as there are `seconds` left, and the other parts.
+
+        All at once; what was lost, for people.
+        """
         self._send("bye", Bye(reason, dict(self._topics)))
-        losses = [(sink.place, sink.close(seconds())) for sink in self._sinks]
-        return [f"{place}: {loss}" for place, loss in losses if loss]
+        sinks = [(sink.place, lambda sink=sink: sink.close(seconds())) for sink in self._sinks]
+        return closing.close([*sinks, *others], seconds())
 
     def _send(
         self,

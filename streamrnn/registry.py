@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 import msgspec
@@ -85,6 +84,8 @@ def _load_rooms(role: str) -> None:
 
 
 def _load_entry_points() -> None:
+    from importlib.metadata import entry_points  # looks through all that is installed
+
     for entry in entry_points(group="streamrnn"):
         entry.load()
 

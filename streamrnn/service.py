@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
@@ -27,29 +25,14 @@ from streamrnn.sources import SourceConfig
 from streamrnn.sourcing import Sourcing
 from streamrnn.statefile import StateFile
 from streamrnn.streams import Streams
+from streamrnn.summary import Summary, counted
 from streamrnn.watch import Watch
 from streamrnn.wire import NOBODY, Status
 
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
-# Of the 2 s in which a daemon is gone after it was asked: when what is on its way in, through and out must be done.
-_IN_S, _THROUGH_S, _OUT_S = 0.4, 1.0, 1.4
-
-
-@dataclasses.dataclass(slots=True)
-class Summary:
-    """What a daemon did: why it stopped, streams heard, messages by kind, and what went wrong, for people."""
-
-    reason: str = ""
-    streams: int = 0
-    kinds: Counter[str] = dataclasses.field(default_factory=Counter)
-    troubles: list[str] = dataclasses.field(default_factory=list)
-
-    def __str__(self) -> str:
-        """One line for people."""
-        counts = {"stream": self.streams, **{kind: self.kinds[kind] for kind in ("detection", "segment", "gap")}}
-        # The first two always: that nothing was detected is worth knowing.
-        told = [counted(n, what) for i, (what, n) in enumerate(counts.items()) if n or i < 2]
-        return f"stopped ({self.reason}): {', '.join(told)}"
+# Of the 2 s in which a daemon is gone after it was asked: by when what is on its way in, through, to the disk and out
+# must be done. What is not is declared; stopping.GONE_S ends what hangs.
+_IN_S, _THROUGH_S, _KEPT_S, _OUT_S = 0.4, 0.8, 1.0, 1.2
 
 
 class Service:
@@ -151,7 +134,9 @@ class Service:
 
     def stop(self, reason: str) -> None:
         """Let the main loop come to its end; from any thread or signal handler."""
-        self._stopping, self._stopped_at = reason, time.monotonic()
+        if not self._stopping:
+            self._stopped_at = time.monotonic()  # before the other thread may look at it
+            self._stopping = reason
         self._intake.bell.ring()
 
     def reload(self) -> None:
@@ -175,29 +160,39 @@ class Service:
                 self.stop("all sources have finished")
 
     def shutdown(self) -> Summary:
-        """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop."""
+        """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop.
+
+        What there was no time for is declared: samples as gaps, messages and state among the troubles.
+        """
         self._watch.stop(self._stopping)
         self._intake.stop()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
             self._publisher.attend()
             self._turn()
+        while self._left(_THROUGH_S) and (late := self._intake.take()):
+            for inlet, entry in late:
+                if isinstance(entry, Closed):
+                    self._close(inlet, entry.error)
+                else:
+                    self._streams.leave(inlet, entry)
         for inlet in self._intake.inlets:
             for stream in list(inlet.streams):
                 self._streams.stop(inlet, stream)
         self._step()
         if self._engine.pending:
-            self.summary.troubles.append("stopped before all samples were heard")
+            self.summary.troubles.append("stopped before all samples were heard: the others lie in gaps")
+            self._tell_all(self._streams.abandon())
+            self._streams.settle()
         kept, fresh = self._streams.snapshots()
-        self.summary.troubles += self._state.finish(kept, fresh, self._left(_OUT_S))
+        self.summary.troubles += self._state.finish(kept, fresh, self._left(_KEPT_S))
         self.summary.streams = self._streams.opened
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
-        # What can be closed is closed first: an ingest client hears of the end. A source that is stuck goes with us.
-        self._close_sources([inlet for inlet in self._intake.inlets if inlet.closed])
-        self.control.close()
-        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S))
+        # A source that is stuck goes with us.
+        sources = [(each.source.place, each.source.close) for each in self._intake.inlets if each.closed]
+        others = [*sources, ("control", self.control.close), ("health", self._watch.close)]
+        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), others)
         self._intake.bell.close()
-        self._watch.close()
         return self.summary
 
     def _open_all(self) -> list[Serving]:
@@ -245,14 +240,17 @@ class Service:
 
     def _step(self) -> None:
         while self._engine.pending and (not self._stopping or self._left(_THROUGH_S)):
-            for heard in self._engine.step():
-                for event in self._shadowing.hear(heard):
-                    self._publisher.event(event)
+            self._tell_all(self._engine.step())
             self._publisher.attend()
         if self._engine.pending:
             return
         self._streams.settle()
         self._shadowing.settle()
+
+    def _tell_all(self, events: Iterable[Event]) -> None:
+        for heard in events:
+            for event in self._shadowing.hear(heard):
+                self._publisher.event(event)
 
     def _save(self) -> None:
         """Once in a while: what is remembered of the streams goes to the disk, written by another thread."""
@@ -314,11 +312,6 @@ class Service:
     def _close_sources(inlets: Sequence[Inlet]) -> None:
         for inlet in inlets:
             inlet.source.close()
-
-
-def counted(number: int, what: str) -> str:
-    """A count for people, such as `1 stream` or `2 streams`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def check(config: DaemonConfig) -> list[str]:

@@ -10,6 +10,7 @@ from streamrnn import snapshot
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.engine import Engine
 from streamrnn.errors import StreamError
+from streamrnn.events import Event
 from streamrnn.intake import Inlet
 from streamrnn.publisher import Publisher
 from streamrnn.snapshot import Snapshot
@@ -46,6 +47,7 @@ class Streams:
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._ending: list[tuple[Inlet, str, int, Status]] = []
         self._suspended: list[str] = []
+        self._unheard: set[str] = set()  # streams that may go on, with samples that came too late for a stop
 
     def hear(self, inlet: Inlet, item: Item) -> None:
         """What a source has brought goes into the engine; a stream that is not taken is told of, and its source."""
@@ -81,6 +83,29 @@ class Streams:
         else:
             self.end(inlet, stream, Status("ended", ""))
 
+    def leave(self, inlet: Inlet, item: Item) -> None:
+        """What comes too late for a stop: samples lie in a gap, but those that a client can bring again."""
+        stream = item.stream
+        if stream in self._unheard:
+            return
+        if not isinstance(item, Chunk):
+            self.hear(inlet, item)
+        elif stream in inlet.streams and self._runs and self._open[stream].run:
+            self._unheard.add(stream)
+        else:
+            self.hear(inlet, Gap(stream, item.start, item.end, STOPPED))
+
+    def abandon(self) -> list[Event]:
+        """Time is up before all was heard: what there is to tell now, gaps where samples wait; then `settle`.
+
+        A stream that may go on does so where it was kept last, and its client brings again what came after that.
+        """
+        _, fresh = self.snapshots()
+        for stream in [stream for stream in self._suspended if stream not in fresh]:
+            self._suspended.remove(stream)
+            self.end(self._open[stream].inlet, stream, Status("ended", STOPPED))
+        return self._engine.abandon(STOPPED)
+
     def settle(self) -> None:
         """Tell of the streams that are over; all their events are out."""
         ending, self._ending = self._ending, []
@@ -88,8 +113,9 @@ class Streams:
             self._publisher.closed(stream, sample, status)
             inlet.source.taken(Ended(stream))
         suspended, self._suspended = self._suspended, []
+        fresh = self.snapshots()[1] if suspended else {}
         for stream in suspended:
-            sample = self._engine.counts(stream).expected
+            sample = fresh[stream][1].expected if stream in fresh else self._engine.counts(stream).expected
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
 
     def reset(self, stream: str) -> None:

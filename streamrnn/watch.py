@@ -5,20 +5,23 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from streamrnn.daemon_config import HealthConfig
 from streamrnn.engine import Engine, Serving
 from streamrnn.events import Heard, Lost
-from streamrnn.health import Health
 from streamrnn.intake import Inlet
 from streamrnn.metrics import Meter
 from streamrnn.notify import take_from_environment
+from streamrnn.release import VERSION
 from streamrnn.sessions import OVERLAP
 from streamrnn.sinks import PULSE, Sink
 from streamrnn.streams import Streams
 from streamrnn.vitals import Vitals
 from streamrnn.wire import NOBODY, Message, Status
+
+if TYPE_CHECKING:
+    from streamrnn.health import Health
 
 SURVEY_S = 1.0
 _AGAIN_S, _AT_MOST_EVERY_S = 10.0, 600.0  # a sink that goes on losing is announced ever more rarely
@@ -82,11 +85,13 @@ class Watch:
         self._sinks: Sequence[Sink] = ()
         self._woken = self._survey_at = time.monotonic()
         self._announced: dict[Sink, tuple[int, float, float]] = {}
-        self.meter.set("build_info", 1.0, version("streamrnn"), platform.python_version())
+        self.meter.set("build_info", 1.0, VERSION, platform.python_version())
 
     def open(self) -> None:
         """Answer probes, as one that is starting. Raises ConfigError or DeviceError."""
         if self._config.endpoint:
+            from streamrnn.health import Health  # a server of HTTP, which most daemons have not
+
             self._health.append(Health(self._config.endpoint, self.vitals, self.meter))
             self.place = self._health[0].place
 

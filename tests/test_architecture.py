@@ -17,7 +17,7 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify", "limits"),
+    ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
     ("registry", "events", "tape", "cutting", "files"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
@@ -59,6 +59,7 @@ DAEMON = (
     "publisher",
     "intake",
     "stopping",
+    "closing",
     "notify",
     "vitals",
     "health",

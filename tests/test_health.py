@@ -46,7 +46,7 @@ needs_prometheus = pytest.mark.skipif(
 
 def get(place: str, page: str) -> tuple[int, str]:
     try:
-        with urlopen(place + page, timeout=5) as answer:
+        with urlopen(place + page, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
@@ -59,7 +59,7 @@ def value(text: str, series: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited in vain"
@@ -112,13 +112,13 @@ def test_a_daemon_counts_what_it_hears_and_says_that_it_is_ready(tmp_path: Path,
 def test_an_engine_that_hangs_is_dead_though_the_probe_answers(tmp_path: Path, tiny_bundle: Path) -> None:
     environment, sink = hanging_sink(tmp_path)
     config = write_config(
-        tmp_path / "d.yaml", tiny_bundle, [INGEST], [RESULTS, sink], health={**HEALTH, "stall_s": 1.0}
+        tmp_path / "d.yaml", tiny_bundle, [INGEST], [RESULTS, sink], health={**HEALTH, "stall_s": 2.0}
     )
     with Daemon(config, env=environment) as daemon:
         place = place_of(daemon)
         until(lambda: get(place, "/livez")[0] == 200)
         # Longer than stall_s: an idle daemon is alive.
-        time.sleep(1.5)
+        time.sleep(2.5)
         assert get(place, "/livez")[0] == 200
         with contextlib.closing(Pusher(daemon.ingest, stream="a", rate=RATE)) as pusher:
             pusher.push(talk(["low"]))
@@ -158,7 +158,7 @@ def test_clients_that_say_nothing_shut_nobody_out(tmp_path: Path, tiny_bundle: P
         finally:
             for connection in idle:
                 connection.close()
-        asked = http.client.HTTPConnection(host, int(port), timeout=5)
+        asked = http.client.HTTPConnection(host, int(port), timeout=30)
         asked.request("POST", "/livez", body=b"x")
         assert asked.getresponse().status == 501
         asked.close()
@@ -232,15 +232,15 @@ def test_the_daemon_hears_of_its_manager_once_and_its_children_never(monkeypatch
 def test_the_manager_hears_ready_signs_of_life_and_stopping(tmp_path: Path, tiny_bundle: Path) -> None:
     config = write_config(tmp_path / "d.yaml", tiny_bundle, [INGEST], [RESULTS])
     with Manager(tmp_path / "notify", watchdog_s=1.0) as manager, Daemon(config, env=manager.environment) as daemon:
-        assert "READY=1" in manager.heard(10)
+        assert "READY=1" in manager.heard(60)
         begun = time.monotonic()
         for _ in range(3):
-            assert "WATCHDOG=1" in manager.heard(5)
+            assert "WATCHDOG=1" in manager.heard(60)
         assert time.monotonic() - begun > 0.5  # by the loop's own pace, not all at once
         daemon.process.send_signal(signal.SIGTERM)
         said = ""
         while "STOPPING=1" not in said:
-            said = manager.heard(5)
+            said = manager.heard(60)
         assert "STATUS=stopping: SIGTERM" in said
         daemon.wait()
 
@@ -252,8 +252,8 @@ def test_an_engine_that_hangs_gives_no_sign_of_life(tmp_path: Path, tiny_bundle:
         Manager(tmp_path / "notify", watchdog_s=1.0) as manager,
         Daemon(config, env={**environment, **manager.told}) as daemon,
     ):
-        assert "READY=1" in manager.heard(10)
-        assert "WATCHDOG=1" in manager.heard(5)
+        assert "READY=1" in manager.heard(60)
+        assert "WATCHDOG=1" in manager.heard(60)
         with contextlib.closing(Pusher(daemon.ingest, stream="a", rate=RATE)) as pusher:
             pusher.push(talk(["low"]))
             # Silent for three times as long as systemd would wait, with all other threads alive.

@@ -202,7 +202,7 @@ def test_a_shadow_runs_beside_a_daemons_bundle_and_takes_its_place(config: Path,
         pusher = Pusher(daemon.ingest, stream="mic", rate=RATE)
         half = len(talk(1))
         pusher.push(samples[:half])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (status := control.call("status"))["shadows"][0]["agreed"] < len(SAID) - 1:
             assert time.monotonic() < deadline, status
             time.sleep(0.02)

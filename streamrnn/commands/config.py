@@ -39,7 +39,8 @@ def _describe(path: Path) -> str:
     """Which kind of config it is and what it holds. Raises ConfigError or BundleError."""
     from streamrnn.config import load, naming
     from streamrnn.daemon_config import DaemonConfig
-    from streamrnn.service import check, counted
+    from streamrnn.service import check
+    from streamrnn.summary import counted
     from streamrnn.training.plan import TrainingConfig
 
     keys = load(path, dict[str, object])

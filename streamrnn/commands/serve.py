@@ -23,12 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped; 2 if a source failed on the way."""
+    from streamrnn import allocator
+
+    allocator.share_one_arena()
     from streamrnn import config
     from streamrnn.daemon_config import DaemonConfig
     from streamrnn.logs import Log, LogSink, StandardError, stacks_on_request
     from streamrnn.overseeing import answer_log_level
     from streamrnn.service import Service
-    from streamrnn.stopping import heed_signals
+    from streamrnn.stopping import heed_signals, leave
 
     def read() -> DaemonConfig:
         return config.load(arguments.config, DaemonConfig, arguments.set)
@@ -52,4 +55,4 @@ def run(arguments: argparse.Namespace) -> int:
     log.say("info", "stopped", str(summary))
     log.finish()
     error.close(_FLUSH_S)
-    return 2 if summary.troubles and service.config.until == "finished" else 0
+    leave(2 if summary.troubles and service.config.until == "finished" else 0)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import soundfile
-
 from streamrnn.chunk import Samples
 from streamrnn.errors import RecordingError
 
@@ -34,6 +32,8 @@ class Header:
 
 def header(path: Path) -> Header:
     """Rate, channels and length of a sound file, without decoding it. Raises RecordingError."""
+    import soundfile  # here, for a daemon without files needs no libsndfile
+
     try:
         with path.open("rb") as file:
             _check_length(path, file)
@@ -53,6 +53,8 @@ def header(path: Path) -> Header:
 
 def read(path: Path, start: int, end: int) -> Samples:
     """Samples `[start, end)` of a sound file as float32 `(time, channels)` in [-1, 1]. Raises RecordingError."""
+    import soundfile
+
     try:
         with soundfile.SoundFile(str(path)) as file:
             file.seek(start)

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 import zmq
 from zmq.utils import z85
-from zmq.utils.monitor import parse_monitor_message
 
 from streamrnn.limits import BACKLOG, CURVE_BYTES, GONE_S, HANDSHAKE_BYTES, HANDSHAKE_MS, MOST_CONNECTIONS
+from streamrnn.security import happenings
 from streamrnn.security import keys as certificates
 from streamrnn.security.connections import cut
 from streamrnn.security.exposure import require_keys
+from streamrnn.security.happenings import Happening
 from streamrnn.security.keys import ROLES, Client, Role
 
 Kind = Literal["results", "ingest", "control"]
@@ -124,7 +125,7 @@ class Door:
                     if ready is self._zap:
                         self._zap.send_multipart(self._judge(self._zap.recv_multipart()))
                     else:
-                        self._note(parse_monitor_message(self._events.recv_multipart()))
+                        self._note(happenings.read(self._events.recv_multipart()))
 
     def _judge(self, request: list[bytes]) -> list[bytes]:
         """The answer to a handshake. Whatever is not known to be right is refused."""
@@ -146,12 +147,12 @@ class Door:
         client = certificates.read_allowed(Path(self._keys)).get(z85.encode(key))
         return client if client is not None and client.roles & _ENTER[self._kind] else None
 
-    def _note(self, told: Any) -> None:
-        event, handle = told["event"], told["value"]
+    def _note(self, told: Happening) -> None:
+        event, handle = told.event, told.value
         if event == zmq.EVENT_ACCEPTED:
             if len(self._inside) >= MOST_CONNECTIONS:
                 self.turned_away["too many connections"] += 1
-                cut(handle, told["endpoint"].decode())
+                cut(handle, told.endpoint)
             self._inside.add(handle)
         elif event == zmq.EVENT_DISCONNECTED:
             self._inside.discard(handle)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from streamrnn.errors import DeviceError
+from streamrnn.security import happenings
 
 _KEY = zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _LANGUAGE = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -32,7 +32,7 @@ class Refusals:
     def check(self, endpoint: str) -> None:
         """Raises DeviceError if the daemon does not let us in, and will not."""
         while self._events.poll(0):
-            event = int(parse_monitor_message(self._events.recv_multipart())["event"])
+            event = happenings.read(self._events.recv_multipart()).event
             if event == _IN:
                 self._failed, self._has_been_in = 0, True
             elif event == _OTHER:

@@ -33,7 +33,8 @@ class PacedSource(Source):
                     # A chunk is there when its last sample has been heard, as from a microphone.
                     self.stopped.wait(max(0.0, begun + (sent + len(samples)) / self.rate - time.monotonic()))
                 if self.stopped.is_set():
-                    break
+                    yield Ended(self.stream)
+                    return
                 yield Chunk(self.stream, sent, samples)
                 sent += len(samples)
         yield Ended(self.stream)

@@ -25,7 +25,7 @@ def footprint(pid: int) -> Footprint:
     return Footprint(int(fields["VmRSS"].split()[0]) / 1024, descriptors, int(fields["Threads"]))
 
 
-def settled(pid: int, complaints: Callable[[Footprint], list[str]], seconds: float = 10.0) -> list[str]:
+def settled(pid: int, complaints: Callable[[Footprint], list[str]], seconds: float = 60.0) -> list[str]:
     """What there is to complain of once the process has had some seconds to let things go."""
     until = time.monotonic() + seconds
     while True:

@@ -1,11 +1,12 @@
 """The long form of the fuzzers: `python tests/faults/fuzz.py N [PARSER...]` makes N inputs for each parser.
 
-An error that is no UserError, an input that takes longer than 5 s and a memory that grows by more than 300 MB end it
-with the input in a file.
+With `--seconds S` each parser has so long at most; how many inputs it had is printed. An error that is no UserError, an
+input that takes longer than 5 s and a memory that grows by more than 300 MB end it with the input in a file.
 """
 
 from __future__ import annotations
 
+import argparse
 import faulthandler
 import random
 import resource
@@ -27,8 +28,8 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(count: int, names: list[str], seed: int = 0) -> int:
-    """So many inputs for each parser named, or for all; 1 if one of them broke it."""
+def main(count: int, names: list[str], seconds: float, seed: int = 0) -> int:
+    """So many inputs for each parser named, or for all, within so many seconds each; 1 if one of them broke it."""
     from parsers import every
     from tones import write_bundle
 
@@ -60,15 +61,21 @@ def main(count: int, names: list[str], seed: int = 0) -> int:
                     place.write_bytes(data)
                     print(f"  {parser.name}: {reason} at input {done}, kept in {place}")
                     break
+                if time.monotonic() - begun > seconds:
+                    break
             faulthandler.cancel_dump_traceback_later()
-            seconds = time.monotonic() - begun
             print(
                 f"{parser.name:<24} {done:>9} inputs, {taken:>8} taken, {done - taken:>8} refused, "
-                f"{seconds:7.1f} s, slowest {slowest * 1000:.0f} ms, {peak_mb() - before:+.0f} MB",
+                f"{time.monotonic() - begun:7.1f} s, slowest {slowest * 1000:.0f} ms, {peak_mb() - before:+.0f} MB",
                 flush=True,
             )
     return 1 if broken else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, sys.argv[2:]))
+    asked = argparse.ArgumentParser()
+    asked.add_argument("count", type=int, nargs="?", default=1_000_000)
+    asked.add_argument("parsers", nargs="*")
+    asked.add_argument("--seconds", type=float, default=float("inf"))
+    words = asked.parse_args()
+    sys.exit(main(words.count, words.parsers, words.seconds))

@@ -14,6 +14,8 @@ from streamrnn import wire
 from streamrnn.events import Heard
 from streamrnn.wire import Hello, Message, Status
 
+PATIENCE_S = 60.0  # for what comes in the end, on any machine; what is promised in time the judge asserts
+
 
 @dataclass(frozen=True)
 class Record:
@@ -46,7 +48,7 @@ class Oracle:
         """All that came so far, in its order."""
         return [record.message for record in list(self.records)]
 
-    def wait(self, enough: Callable[[Message], bool], seconds: float = 15.0, since: float = 0.0) -> Record:
+    def wait(self, enough: Callable[[Message], bool], seconds: float = PATIENCE_S, since: float = 0.0) -> Record:
         """The first message of its kind that came at `since` or later. Raises AssertionError if it does not come."""
         until, seen = time.monotonic() + seconds, 0
         with self._news:
@@ -60,11 +62,11 @@ class Oracle:
                 assert left > 0, f"nothing of the kind within {seconds:g} s among {seen} messages"
                 self._news.wait(left)
 
-    def greeted(self, seconds: float = 15.0, since: float = 0.0) -> Record:
+    def greeted(self, seconds: float = PATIENCE_S, since: float = 0.0) -> Record:
         """The first hello: all that follows is heard."""
         return self.wait(lambda message: isinstance(message.body, Hello), seconds, since)
 
-    def over(self, stream: str, seconds: float = 15.0, since: float = 0.0) -> Record:
+    def over(self, stream: str, seconds: float = PATIENCE_S, since: float = 0.0) -> Record:
         """The end of a stream."""
         return self.wait(
             lambda message: (
@@ -74,7 +76,7 @@ class Oracle:
             since,
         )
 
-    def word(self, stream: str, sample: int, seconds: float, since: float = 0.0) -> Record:
+    def word(self, stream: str, sample: int, seconds: float = PATIENCE_S, since: float = 0.0) -> Record:
         """The first word of a stream that begins at `sample` or later."""
         return self.wait(
             lambda message: (

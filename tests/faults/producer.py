@@ -138,13 +138,13 @@ class Playing:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def finish(self, seconds: float = 20.0) -> None:
+    def finish(self, seconds: float = 60.0) -> None:
         """Let each stream end where it is; wait until the daemon has confirmed it."""
         for each in self.producers:
             each.finish()
         self.until(lambda: all(each.ended for each in self.producers), seconds)
 
-    def until(self, done: Callable[[], bool], seconds: float = 20.0) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for something. Raises AssertionError if it does not come."""
         until = time.monotonic() + seconds
         while not done():

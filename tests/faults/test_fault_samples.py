@@ -98,7 +98,7 @@ def test_chunks_out_of_order_or_twice_are_put_right_or_declared(setting: Setting
     content = Content(4)
     producer = Disorderly(setting.ingest, "disorder", content, by_form(1, 50) * len(content.sentence))
     with Playing([producer]) as playing:
-        playing.until(lambda: producer.ended, 60.0 * by_form(1, 20))
+        playing.until(lambda: producer.ended, 120.0 * by_form(1, 10))
         oracle.over("disorder")
     assert not setting.verdict(oracle, producer)
 

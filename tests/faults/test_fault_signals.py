@@ -14,6 +14,7 @@ import pytest
 from oracle import Oracle
 from producer import Playing, Producer
 from setting import Setting, by_form
+from supervisor import Supervisor
 
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
@@ -27,30 +28,26 @@ def setting(tmp_path: Path, tiny_bundle: Path) -> Setting:
 def recognises(oracle: Oracle, producer: Producer, healed: float) -> float:
     """Seconds until a word is heard that was said after the fault was over, which is its law."""
     sample = next(at for when, at in reversed(producer.sent or [(0.0, producer.at)]) if when <= healed)
-    word = oracle.word(producer.stream, max(sample, producer.at), 15.0, healed)
+    word = oracle.word(producer.stream, max(sample, producer.at), since=healed)
     assert not judge.slow(oracle.records, producer.stream, max(sample, 1), healed)
     return word.at - healed
 
 
 def test_after_a_kill_it_recognises_within_5_s_and_what_was_lost_is_declared(setting: Setting) -> None:
-    daemon = setting.start()
-    with Oracle(setting.results) as oracle:
+    with Supervisor(setting) as supervisor, Oracle(setting.results) as oracle:
         oracle.greeted()
         producers = [setting.producer(f"mic{i}", 1e3, seed=i, speed=2) for i in range(3)]
         with Playing(producers) as playing:
             for _ in range(by_form(2, 20)):
-                oracle.word("mic0", producers[0].at, 10.0)
+                oracle.word("mic0", producers[0].at)
                 killed = time.monotonic()
-                daemon.process.kill()
-                daemon.process.wait()
-                daemon = setting.start()
-                ready = time.monotonic()
-                for each in producers:
-                    recognises(oracle, each, ready)
-                print(f"ready {ready - killed:.2f} s after the kill, a fresh word {time.monotonic() - killed:.2f} s")
+                supervisor.daemon.process.kill()
+                words = [recognises(oracle, each, killed) for each in producers]
+                ready = supervisor.ready - killed
+                print(f"ready {ready:.2f} s after the kill, words of all {max(words):.2f} s after it")
             playing.finish()
             for each in producers:
-                oracle.over(each.stream, since=ready)
+                oracle.over(each.stream, since=killed)
         assert not setting.verdict(oracle, *producers)
         assert judge.gaps(oracle.messages, "mic0")
 
@@ -61,7 +58,7 @@ def test_a_stop_under_load_is_clean_and_takes_2_s_at_most(setting: Setting) -> N
         with Oracle(setting.results) as oracle:
             oracle.greeted()
             with Playing([setting.producer(f"mic{i}", 1e3, speed=0) for i in range(8)]):
-                oracle.word("mic7", 0, 10.0)
+                oracle.word("mic7", 0)
                 took = daemon.stop(signal.SIGTERM)
                 print(f"stopped after {took:.2f} s")
                 assert took < 2.0
@@ -76,13 +73,14 @@ def test_a_daemon_that_was_frozen_goes_on_and_declares_what_it_missed(setting: S
         oracle.greeted()
         producer = setting.producer("mic", 1e3)
         with Playing([producer]) as playing:
-            oracle.word("mic", 0, 10.0)
+            oracle.word("mic", 0)
             daemon.process.send_signal(signal.SIGSTOP)
             time.sleep(by_form(5, 30))
             daemon.process.send_signal(signal.SIGCONT)
             recognises(oracle, producer, time.monotonic())
+            ending = time.monotonic()
             playing.finish()
-            oracle.over("mic", since=time.monotonic() - 1.0)
+            oracle.over("mic", since=ending)
         assert judge.gaps(oracle.messages, "mic")
         messages = oracle.messages
         wanted = producer.content.wanted(setting.bundle, "mic", producer.at)
@@ -108,7 +106,7 @@ def test_a_third_of_a_processor_delays_results_and_loses_none(setting: Setting) 
         thread.start()
         producers = [setting.producer(f"mic{i}", by_form(1, 60), seed=i, speed=0) for i in range(4)]
         with Playing(producers) as playing:
-            playing.until(lambda: all(each.ended for each in producers), 30.0 * by_form(1, 20))
+            playing.until(lambda: all(each.ended for each in producers), 120.0 * by_form(1, 10))
             for each in producers:
                 oracle.over(each.stream)
         done.set()
@@ -132,7 +130,7 @@ def test_a_clock_set_a_day_on_and_back_changes_no_event_and_no_beat(setting: Set
         oracle.greeted()
         producer = setting.producer("mic", 1e3, speed=2)
         with Playing([producer]) as playing:
-            oracle.word("mic", 0, 10.0)
+            oracle.word("mic", 0)
             for day in ("+1d", "-1d", "+0"):
                 clock.write_text(f"{day}\n")
                 time.sleep(1.2)
@@ -146,5 +144,5 @@ def test_a_clock_set_a_day_on_and_back_changes_no_event_and_no_beat(setting: Set
     assert days == {0, 1, -1}, "the clock was never set"
     assert [each.t.mono_ns for each in heard] == sorted(each.t.mono_ns for each in heard)
     beats = [record.at for record in oracle.records if record.message.kind == "heartbeat"]
-    assert max(after - before for before, after in itertools.pairwise(beats)) < 3.0
+    assert max(after - before for before, after in itertools.pairwise(beats)) < 6.0
     assert daemon.stop() < 2.0

@@ -1,0 +1,58 @@
+"""What a daemon has promised to be done with in time, when there is more to do than time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import soundfile
+from content import Content
+from daemons import Daemon, write_config
+from setting import by_form
+from tones import HOP, RATE
+
+from streamrnn import wire
+from streamrnn.chunk import STOPPED
+from streamrnn.events import Heard, Lost
+from streamrnn.wire import Status
+
+_STREAMS = 32
+_FROZEN_S = 0.8
+
+
+def test_what_a_stop_has_no_time_for_lies_in_gaps_and_it_is_gone_within_2_s(tmp_path: Path, tiny_bundle: Path) -> None:
+    said, heard = tmp_path / "said.wav", tmp_path / "heard.jsonl"
+    # More than any machine hears before it is asked to stop.
+    soundfile.write(said, Content().samples(0, by_form(300, 3000) * RATE), RATE)
+    sources = [
+        {"kind": "wav", "path": str(said), "stream": f"s{i}", "pace": "fastest", "chunk": 1 << 15, "queue_ms": 60_000}
+        for i in range(_STREAMS)
+    ]
+    config = write_config(tmp_path / "daemon.yaml", tiny_bundle, sources, [{"kind": "jsonl", "path": str(heard)}])
+    with Daemon(config) as daemon:
+        begun = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        # Of its time to hear what is on its way nothing is left, as on a machine that does something else.
+        daemon.process.send_signal(signal.SIGSTOP)
+        time.sleep(_FROZEN_S)
+        daemon.process.send_signal(signal.SIGCONT)
+        code, took = daemon.wait(), time.monotonic() - begun
+    assert code == 0, daemon.said
+    assert any("lie in gaps" in line for line in daemon.said), daemon.said
+    messages = [wire.read(line) for line in heard.read_bytes().splitlines()]
+    assert messages[-1].kind == "bye"
+    for i in range(_STREAMS):
+        own = [message for message in messages if message.stream == f"s{i}"]
+        ended = own[-1]
+        assert isinstance(ended.body, Status)
+        assert ended.body.state == "ended"
+        words = [message.body for message in own if isinstance(message.body, Heard)]
+        gaps = [message.body for message in own if isinstance(message.body, Lost)]
+        # One that was begun and had brought nothing yet has nothing to lose.
+        places = [(gap.start % HOP, gap.end, gap.reason) for gap in gaps]
+        assert places == [(0, ended.t.sample, STOPPED)] * bool(ended.t.sample)
+        assert all(word.start < gap.start for gap in gaps for word in words)
+    print(f"stopped after {took:.2f} s, of which it was frozen for {_FROZEN_S} s")
+    assert took < 2.0

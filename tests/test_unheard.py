@@ -1,0 +1,104 @@
+"""Streams that are abandoned: what was heard is told, and what still waits lies in a gap, sample by sample."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tones import HOP, RATE
+
+from streamrnn import bundle
+from streamrnn.closing import close
+from streamrnn.engine import Engine, serving
+from streamrnn.events import Event, Heard, Lost
+from streamrnn.testing.signals import sentence
+
+_WHY = "no time"
+
+
+@pytest.fixture(scope="module")
+def engine_of(tiny_bundle: Path):
+    served = serving(bundle.read(tiny_bundle))
+    return lambda: Engine([served], rows_a_call=2, round_s=0.5)
+
+
+def _gaps(events: list[Event], stream: str) -> list[tuple[int, int, str]]:
+    lost = [event.body for event in events if event.stream == stream and isinstance(event.body, Lost)]
+    return [(each.start, each.end, each.reason) for each in lost]
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.integers(0, 12), cuts=st.lists(st.integers(1, 8 * RATE), max_size=4), streams=st.integers(1, 4))
+def test_what_was_heard_is_told_as_ever_and_the_rest_is_one_gap(engine_of, steps, cuts, streams) -> None:
+    said, _ = sentence(("low", "high", "low", "high", "high", "low"), RATE, np.random.default_rng(1))
+    whole, engine = engine_of(), engine_of()
+    names = [f"mic{i}" for i in range(streams)]
+    for each in (whole, engine):
+        for name in names:
+            each.open(name, RATE, 1)
+            edges = sorted({0, *(cut for cut in cuts if cut < len(said)), len(said)})
+            for start, end in itertools.pairwise(edges):
+                each.push(name, start, said[start:end])
+    heard = [event for _ in range(steps) for event in engine.step()]
+    for each in (whole, engine):
+        for name in names:
+            each.finish(name)
+    wanted = whole.run()
+    abandoned = engine.abandon(_WHY)
+    assert not engine.pending
+    for name in names:
+        told = _gaps([*heard, *abandoned], name)
+        assert len(told) == 1
+        start, end, why = told[0]
+        assert (end, why) == (len(said), _WHY)
+        assert start % HOP == 0
+        # Every word that was decided before the gap is the one of a run that heard all.
+        words = [event for event in heard if event.stream == name and isinstance(event.body, Heard)]
+        assert words == [event for event in wanted if event.stream == name and event.sample <= start]
+
+
+def test_gaps_that_were_not_told_yet_are_told_and_so_is_the_next_stream_of_a_name(engine_of) -> None:
+    engine = engine_of()
+    for lost in (700, 900):
+        engine.open("mic", RATE, 1, epoch=lost)
+        engine.push("mic", 0, np.zeros((400, 1), np.float32))
+        engine.lose("mic", lost, "the cable")
+        engine.finish("mic")
+    told = engine.abandon(_WHY)
+    assert _gaps(told, "mic") == [(0, 400, _WHY), (400, 700, "the cable"), (0, 400, _WHY), (400, 900, "the cable")]
+    assert len({event.id for event in told}) == 4
+    assert not engine.pending
+
+
+def test_an_open_stream_is_left_as_it_is(engine_of) -> None:
+    engine = engine_of()
+    engine.open("mic", RATE, 1)
+    engine.push("mic", 0, np.zeros((4000, 1), np.float32))
+    assert engine.abandon(_WHY) == []
+    assert engine.pending
+
+
+def test_parts_are_closed_at_once_and_none_holds_up_another() -> None:
+    import threading
+    import time
+
+    never, met = threading.Event(), threading.Barrier(2, timeout=10)
+
+    def broken() -> str:
+        raise RuntimeError("a fault")
+
+    parts = [
+        ("stuck", lambda: str(never.wait())),
+        ("broken", broken),
+        ("one", lambda: f"{min(met.wait(), 0)} lost"),  # both wait for one another
+        ("two", lambda: "" if met.wait() >= 0 else "?"),
+    ]
+    begun = time.monotonic()
+    told = close(parts, 0.3)
+    assert 0.3 < time.monotonic() - begun < 5.0
+    assert told == ["stuck: did not end in time", "broken: broke, RuntimeError: a fault", "one: 0 lost"]
+    never.set()
