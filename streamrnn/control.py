@@ -26,7 +26,6 @@ Role = Literal["any", "read", "admin"]
 _TURN = 64  # calls read before the answers go out
 _WAITING = 256  # calls that may wait for an answer, of all callers together
 _WORKERS = 4
-_LINGER_MS = 200
 _LARGEST_ANSWER = 1 << 20
 
 
@@ -141,8 +140,8 @@ class Control:
         self._bell.ring()
         if self._thread.ident is not None:
             self._thread.join(1.0)
-        self._router.close(_LINGER_MS)
-        self._context.term()
+        self._router.close(security.LINGER_MS)
+        security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
     def _run(self) -> None:

@@ -18,6 +18,7 @@ from zmq.utils.monitor import parse_monitor_message
 from streamrnn.limits import BACKLOG, CURVE_BYTES, GONE_S, HANDSHAKE_BYTES, HANDSHAKE_MS, MOST_CONNECTIONS
 from streamrnn.security import keys as certificates
 from streamrnn.security.connections import cut
+from streamrnn.security.ending import LINGER_MS
 from streamrnn.security.exposure import require_keys
 from streamrnn.security.keys import ROLES, Client, Role
 
@@ -51,6 +52,7 @@ def secure(
         (zmq.MAXMSGSIZE, max(largest + CURVE_BYTES, HANDSHAKE_BYTES)),
         (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
         (zmq.BACKLOG, BACKLOG),
+        (zmq.LINGER, LINGER_MS),
         # Never ZeroMQ's heartbeats at a server: one to a peer that has gone while its messages fill the queue ends the
         # process by an assertion of libzmq (issues 3937 and 4767 there). The system finds out who has gone as well.
         (zmq.HEARTBEAT_IVL, 0),

@@ -24,7 +24,6 @@ from streamrnn.wire import WireError
 
 _PROBE_S = 1.0  # how soon a client that has vanished is missed, and how long what is held waits for a quiet one
 _TURN = 256  # messages read before the answers go out
-_LINGER_MS = 200
 # Answers that one client may leave unread: one that starts all its streams before it reads must miss no credit.
 _ANSWERS = 10_000
 _ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
@@ -153,8 +152,8 @@ class ZeromqSource(Source):
 
     def close(self) -> None:
         """Let the endpoint go, and what was answered out."""
-        self._router.close(_LINGER_MS)
-        self._context.term()
+        self._router.close(security.LINGER_MS)
+        security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
     def _handle(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
