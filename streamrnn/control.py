@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import zmq
@@ -35,6 +35,7 @@ class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
+    words: ClassVar[tuple[str, ...]] = (AUTO, OFF)  # that stand where an endpoint could
     endpoint: str = AUTO
     keys: str = ""
 
