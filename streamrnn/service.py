@@ -160,8 +160,7 @@ class Service:
 
     def main_loop(self) -> None:
         """Take samples, step, publish; until it is stopped, or until all sources have finished if that is asked for."""
-        stores = {"journal": self.history, "state": self._state}
-        self._watch.serve(self._intake.inlets, (self.history, *self.sinks), stores)
+        self._watch.serve(self._intake.inlets, (self.history, *self.sinks), journal=self.history, state=self._state)
         self._await_subscribers()
         self._running = len(self._intake.inlets)
         self._intake.start()

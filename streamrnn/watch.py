@@ -32,7 +32,8 @@ class Store(Protocol):
     place: str
 
     @property
-    def trouble(self) -> str: ...
+    def trouble(self) -> str:
+        """For people."""
 
 
 class Tally(Sink):
@@ -105,7 +106,7 @@ class Watch:
         """The bundle, with its steps counted and timed; each is progress."""
         return self.meter.measured(serving, self.vitals.moved)
 
-    def serve(self, inlets: Sequence[Inlet], sinks: Sequence[Sink], stores: Mapping[str, Store]) -> None:
+    def serve(self, inlets: Sequence[Inlet], sinks: Sequence[Sink], **stores: Store) -> None:
         """All is proved, bound and open: say that we are ready."""
         self._inlets, self._sinks = inlets, [each for each in sinks if each.place]
         self._stores = {name: each for name, each in stores.items() if each.place}
