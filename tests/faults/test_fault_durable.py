@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from content import Content
 from daemons import Daemon
 from oracle import Oracle
 from resender import Resender
-from setting import LONG, MEMORY, Setting
+from setting import LONG, MEMORY, Setting, injected
 
 from streamrnn import wire
 from streamrnn.client import Control
@@ -25,7 +24,6 @@ from streamrnn.statefile import NAME
 from streamrnn.wire import Message, Status
 
 Death = tuple[int, str]
-INJECTED = Path(__file__).parent / "injected"
 # The first three calls of a daemon count its run in the state, before anything is served; the next three begin a
 # segment of the journal, which is synced for each message; and then each tenth of a second state is written by three.
 SHORT: tuple[Death, ...] = tuple(
@@ -41,11 +39,6 @@ def deaths() -> list[Sequence[Death]]:
     every = list(itertools.product(range(1, CALLS + 1), ("before", "after")))
     # Each chain has early deaths and late ones: the early ones leave no state of a stream behind.
     return [every[i::CHAINS] for i in range(CHAINS)]
-
-
-def injected(**faults: str) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(INJECTED), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, **faults}
 
 
 def keeping(folder: Path, bundle: Path) -> Setting:
