@@ -46,18 +46,19 @@ def lossy(setting: Setting, seconds: int) -> None:
 
 
 class Listening:
-    """A subscriber as users have it, on a thread of its own, until the stream is over."""
+    """A subscriber as users have it, on a thread of its own, until a stream ends that is `over`."""
 
-    def __init__(self, endpoint: str, stream: str) -> None:
+    def __init__(self, endpoint: str) -> None:
         self.records: list[Record] = []
         self.subscriber = Subscriber(endpoint, timeout=60.0)
-        self._stream = stream
+        self.over = threading.Event()
         self.thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         for message in self.subscriber:
             self.records.append(Record(time.monotonic(), message))
-            if message.stream == self._stream and isinstance(message.body, Status) and message.body.state == "ended":
+            # The daemon may end it meanwhile, when it takes the client for gone: it is then opened again.
+            if self.over.is_set() and isinstance(message.body, Status) and message.body.state == "ended":
                 return
 
 
@@ -65,7 +66,7 @@ def down(setting: Setting, seconds: int) -> None:
     """Nothing passes, and neither side is told: its connections stand half open."""
     setting.start()
     producer = setting.producer("mic", 1e3)
-    listening = Listening(setting.results, "mic")
+    listening = Listening(setting.results)
     with listening.subscriber, Playing([producer]) as playing:
         listening.thread.start()
         until(lambda: any(record.message.kind == "detection" for record in listening.records))
@@ -76,6 +77,7 @@ def down(setting: Setting, seconds: int) -> None:
         until(lambda: not judge.slow(listening.records, "mic", sample, 0.0, math.inf))
         late = judge.slow(listening.records, "mic", sample, healed)
         print(f"a word {min(at_word(listening.records, sample)) - healed:.1f} s after the link was up again")
+        listening.over.set()
         playing.finish()
         listening.thread.join(20.0)
         lost, told = listening.subscriber.lost, listening.subscriber.take_losses()

@@ -38,4 +38,4 @@ def test_packets_that_the_network_drops_cost_time_and_nothing_else(tmp_path: Pat
 def test_a_link_that_goes_down_leaves_half_open_connections_and_is_heard_again_within_5_s(
     tmp_path: Path, tiny_bundle: Path
 ) -> None:
-    in_a_namespace("down", tmp_path, tiny_bundle, by_form(4, 8))
+    in_a_namespace("down", tmp_path, tiny_bundle, by_form(4, 30))
