@@ -71,6 +71,7 @@ METRICS = {
         Metric("sources_running", "gauge", "Sources that have not ended"),
         Metric("subscribers", "gauge", "Subscribers of a sink, where it can tell", ("sink",)),
         Metric("sink_lost_total", "counter", "Messages that a sink could not deliver", ("sink",)),
+        Metric("clips_total", "counter", "Clips around events: written, removed, lost", ("outcome",)),
     )
 }
 
