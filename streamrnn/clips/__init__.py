@@ -19,7 +19,8 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A clip reaches from `before_s` before the event's start to `after_s` after its end; of an event that was told more
     than `longest_s` after its start only what came since then. Streams are kept `at_once`, or each `when_asked` for it
     over control. The oldest clips go where there would be more than `max_clips`, or of more than `max_bytes` together,
-    and all that are older than `max_age_days`. Samples that wait in memory have at most `memory_bytes`.
+    and all that are older than `max_age_days`. The samples of all streams that are kept in memory have at most
+    `memory_bytes`; of a stream that finds no room there are no clips. What waits for the disk has a quarter more.
     """
 
     directory: str = ""

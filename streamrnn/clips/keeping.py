@@ -31,8 +31,10 @@ from streamrnn.wire import Message, Name
 IDLE_S = 30.0  # a clip waits so long for a stream that does not go on
 SWEEP_S = 60.0
 _LOOK_S = 1.0
-_WAITING = 64  # clips that may wait for the disk
+# Clips that may wait for the disk, and their samples as a share of what streams may have.
+_WAITING, _QUEUE_SHARE = 64, 4
 _NO_MEMORY = "memory_bytes is used up"
+_TOO_SLOW = "the disk is too slow"
 
 
 class OfStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,7 +192,7 @@ class Clips(Sink):
             self._queue.put(None, timeout=seconds)
         self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
-            self._lose("the disk is too slow", max(1, self._queue.qsize()))
+            self._lose(_TOO_SLOW, max(1, self._queue.qsize()))
         return f"{self.lost} clips lost: {self._reason}" if self.lost else ""
 
     def _is_on(self, stream: str) -> bool:
@@ -216,7 +218,7 @@ class Clips(Sink):
 
     def _begin(self, item: Opened, counts: Counts) -> None:
         size = self._bytes(item.rate, item.channels)
-        if self._held + size <= self._config.memory_bytes:
+        if self._reserved + size <= self._config.memory_bytes:
             self._reserved += size
             tape = Tape(item.rate, item.channels, self._spans(item.rate), counts)
             self._tapes.setdefault(item.stream, []).append(tape)
@@ -227,10 +229,6 @@ class Clips(Sink):
 
     def _bytes(self, rate: int, channels: int) -> int:
         return Tape.size(rate, channels, self._spans(rate))
-
-    @property
-    def _held(self) -> int:
-        return self._reserved + self._handed - self._let_go
 
     def _cut_whole(self, stream: str, now: float = 0.0) -> None:
         """Cut the clips of a stream to which nothing more can come, and those that were due before `now`."""
@@ -247,14 +245,16 @@ class Clips(Sink):
         if not clips:
             self._lose("its samples were not kept any more")
         for clip in clips:
-            if self._held + clip.samples.nbytes > self._config.memory_bytes:
-                self._lose(_NO_MEMORY)
+            waiting = self._handed - self._let_go
+            # One that is larger than all that may wait is taken where none does.
+            if waiting and waiting + clip.samples.nbytes > self._config.memory_bytes // _QUEUE_SHARE:
+                self._lose(_TOO_SLOW)
                 continue
             try:
                 self._queue.put_nowait(clip)
                 self._handed += clip.samples.nbytes
             except queue.Full:
-                self._lose("the disk is too slow")
+                self._lose(_TOO_SLOW)
 
     def _lose(self, reason: str, clips: int = 1) -> None:
         self._reason = reason
