@@ -9,6 +9,7 @@ import zmq
 
 from streamrnn import assembly, bundle, sinks, sources
 from streamrnn.bundle import Bundle
+from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving
@@ -55,6 +56,7 @@ class Service:
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
         self.history.answer_on(self.control)
+        self._clips = Clips(config.clips, self._watch.meter, self.control)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._state = StateFile(config.state, self.history.flush)
@@ -103,7 +105,7 @@ class Service:
         self._publisher = Publisher(
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
-        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept)
+        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept, self._clips)
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -203,6 +205,7 @@ class Service:
         for sink in self.config.sinks:
             # One by one: those before one that cannot be opened are closed again.
             self.sinks.append(sinks.build(sink))
+        self.sinks += self._clips.open()
         self.history.open(new_run())
         self._kept = self._state.open()
         self.control.bind(self.config.control)

@@ -18,7 +18,7 @@ LONGEST = 350
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
     ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
-    ("registry", "events", "tape", "cutting", "files"),
+    ("registry", "events", "tape", "cutting", "files", "disk"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
     ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
@@ -30,7 +30,7 @@ LAYERS = (
     ("engine", "health"),
     ("detector",),
     ("control", "journal", "statefile"),
-    ("journaling",),
+    ("journaling", "clips"),
     ("history",),
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
@@ -56,6 +56,7 @@ DAEMON = (
     "control",
     "history",
     "journaling",
+    "clips",
     "publisher",
     "intake",
     "stopping",
