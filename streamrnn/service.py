@@ -237,6 +237,8 @@ class Service:
             if isinstance(entry, Closed):
                 self._close(inlet, entry.error)
             elif not inlet.leaving:
+                if self._streams.waits(entry):
+                    self._step()
                 self._streams.hear(inlet, entry)
         self.control.work()
         self._sourcing.handover.work()

@@ -62,6 +62,10 @@ class Streams:
                 self._publisher.status(item.stream, Status("refused", str(error)))
             inlet.source.refused(item.stream, error)
 
+    def waits(self, item: Item) -> bool:
+        """Whether an item opens a stream of whose name another is not over yet: what is told of that one goes first."""
+        return isinstance(item, Opened) and any(stream == item.stream for _, stream, _, _ in self._ending)
+
     def end(self, inlet: Inlet, stream: str, status: Status) -> None:
         """A stream is over, as the status says; that is told when its last events are out."""
         counts = self._engine.counts(stream)
@@ -142,7 +146,7 @@ class Streams:
         self._open[stream] = _Open(inlet, item.run, taken)
         inlet.streams.add(stream)
         self.opened += 1
-        self._publisher.opened(stream, item.rate, item.channels)
+        self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             self._publisher.status(stream, Status("restored", how), each.expected)
             if each.expected:
