@@ -13,8 +13,9 @@ from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving
-from streamrnn.errors import ConfigError, UserError, did_you_mean
+from streamrnn.errors import UserError
 from streamrnn.events import Event
+from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
@@ -22,7 +23,6 @@ from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
 from streamrnn.sinks import Sink
-from streamrnn.sources import SourceConfig
 from streamrnn.sourcing import Sourcing
 from streamrnn.statefile import StateFile
 from streamrnn.streams import Streams
@@ -60,10 +60,18 @@ class Service:
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._state = StateFile(config.state, self.history.flush)
-        self._reloader = Reloader(reread or (lambda: config), self._build, self._intake.bell)
+        self._handover = Handover(self._intake.bell)
+        self._reloader = Reloader(
+            reread or (lambda: config),
+            self._build,
+            self._swap,
+            tell=lambda status: self._tell(NOBODY, status),
+            handover=self._handover,
+        )
         self._sourcing = Sourcing(
             config,
             self._intake,
+            self._handover,
             served=lambda: [each.name for each in self._engine.servings if not each.beside],
             tell=self._tell,
             entered=self._run,
@@ -201,7 +209,7 @@ class Service:
         limits = self.config.engine
         self._bundles, servings = self._build(self.config)
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
-        configs = _sources(self.config, [each.name for each in servings])
+        configs = assembly.source_configs(self.config, [each.name for each in servings])
         for sink in self.config.sinks:
             # One by one: those before one that cannot be opened are closed again.
             self.sinks.append(sinks.build(sink))
@@ -235,10 +243,11 @@ class Service:
             if isinstance(entry, Closed):
                 self._close(inlet, entry.error)
             elif not inlet.leaving:
+                if self._streams.waits(entry):
+                    self._step()
                 self._streams.hear(inlet, entry)
         self.control.work()
-        self._sourcing.handover.work()
-        self._reloader.work(self._swap, lambda state, text: self._publisher.status(NOBODY, Status(state, text)))
+        self._handover.work()
         self._step()
 
     def _step(self) -> None:
@@ -320,21 +329,8 @@ class Service:
 def check(config: DaemonConfig) -> list[str]:
     """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
     names = [there.recognizer.name for there, _ in assembly.bundles(config)]
-    _sources(config, names)
+    assembly.source_configs(config, names)
     return names
-
-
-def _sources(config: DaemonConfig, bundles: Sequence[str]) -> list[SourceConfig]:
-    """The sources of a config, whose bundles are served. Raises ConfigError."""
-    configs, bundles = [], bundles[: len(config.bundles)]  # the others are shadows: they hear what those do
-    for i, each in enumerate(config.sources):
-        if not isinstance(each, SourceConfig):
-            raise ConfigError(f"sources[{i}]: {type(each).__name__} is no SourceConfig; derive it from that")
-        for name in each.bundles:
-            if name not in bundles:
-                raise ConfigError(f"sources[{i}].bundles: {name!r} is not served; {did_you_mean(name, bundles)}")
-        configs.append(each)
-    return configs
 
 
 def _milliseconds(seconds: float) -> int:

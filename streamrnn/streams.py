@@ -69,6 +69,10 @@ class Streams:
                 self._publisher.status(item.stream, Status("refused", str(error)))
             inlet.source.refused(item.stream, error)
 
+    def waits(self, item: Item) -> bool:
+        """Whether an item opens a stream of whose name another is not over yet: what is told of that one goes first."""
+        return isinstance(item, Opened) and any(stream == item.stream for _, stream, _, _ in self._ending)
+
     def end(self, inlet: Inlet, stream: str, status: Status) -> None:
         """A stream is over, as the status says; that is told when its last events are out."""
         counts = self._engine.counts(stream)
@@ -189,7 +193,7 @@ class Streams:
         self.opened += 1
         for tap in self._taps:
             tap.opened(item, self._engine.counts(stream))
-        self._publisher.opened(stream, item.rate, item.channels)
+        self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             told = each.lost - sum(lost.end - lost.start for lost in each.untold)
             self._publisher.resumed(stream, [heard.bundle for heard in each.listeners], told)
