@@ -250,7 +250,11 @@ def test_memory_and_what_it_cannot_hold_are_bounded(tmp_path: Path) -> None:
     by_stream = {stream: [each.id for each in room.told if each.stream == stream] for stream in ("a", "b")}
     assert len(by_stream["a"]) == len(by_stream["b"]) > 25
     room.close()
-    found = set(records(tmp_path))
+    kept = records(tmp_path)
+    for record, there in kept.values():
+        np.testing.assert_array_equal(there, long[record.first : record.end])
+    assert [kept[each][0].cut_before for each in by_stream["a"]] == [""] * len(by_stream["a"])
+    found = set(kept)
     assert set(by_stream["a"]) <= found
     # As soon as the first is over there is room for the other, from the end of its next chunk on.
     assert 0 < len(set(by_stream["b"]) - found) < 10
