@@ -19,6 +19,10 @@ from streamrnn.errors import ConfigError, did_you_mean, plain
 
 T = TypeVar("T")
 
+# Values of a document when every alias is written out: a few hundred bytes of YAML can stand for billions.
+_MOST_VALUES = 100_000
+_MOST_TOLD = 5  # mistakes that one line tells
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -59,12 +63,27 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def parse_yaml(text: str) -> Any:
     """YAML text -> plain dicts, lists, strings and numbers. Raises ConfigError naming the line."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        document = yaml.load(text, Loader=_Loader)
+        written_out = _count(document, {})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"line {line}: {error.problem or 'not YAML'}; mend the YAML there") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from None
+    if written_out > _MOST_VALUES:
+        raise ConfigError(f"its aliases stand for more than {_MOST_VALUES} values; write out what is meant")
+    return document
+
+
+def _count(value: Any, known: dict[int, int]) -> int:
+    """How many values a document has with its aliases written out; too many if one holds itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MOST_VALUES + 1
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(each, known) for each in inner)
+    return known[id(value)]
 
 
 def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
@@ -110,12 +129,20 @@ def override_key(document: Any, override: str, expected: Any = Any) -> Any:
     last = keys[-1]
     if isinstance(place, list):
         _child(place, last, override, expected)
-        place[int(last)] = parse_yaml(text)
+        place[int(last)] = _value(text, _within(expected, place, last))
     elif isinstance(place, dict):
-        place[last] = parse_yaml(text)
+        place[last] = _value(text, _within(expected, place, last))
     else:
         raise ConfigError(f"--set {override}: {key_path} is no place in this config")
     return document
+
+
+def _value(text: str, expected: Any) -> Any:
+    """What is written behind the `=`, as YAML; nothing at all is the empty text where a text may stand."""
+    if not text:
+        with contextlib.suppress(ConfigError):
+            return convert(text, expected)
+    return parse_yaml(text)
 
 
 def _child(place: Any, key: str, override: str, expected: Any) -> Any:
@@ -159,7 +186,7 @@ def _within(expected: Any, place: Any, key: str) -> Any:
 
 
 def convert(document: Any, expected: Any, where: str = "") -> Any:
-    """Plain data -> the type `expected`, struct by struct. Raises ConfigError with the path of the offending key."""
+    """Plain data -> the type `expected`, struct by struct. Raises ConfigError with the path of each offending key."""
     origin = get_origin(expected)
     if origin is Annotated:
         role = next((note for note in expected.__metadata__ if isinstance(note, Role)), None)
@@ -169,7 +196,10 @@ def convert(document: Any, expected: Any, where: str = "") -> Any:
         inner = get_args(expected)[0]
         if not isinstance(document, (list, tuple)):
             raise ConfigError(f"{_at(where)}{document!r} is not a list; write [ ... ] or lines that begin with '- '")
-        return tuple(convert(item, inner, f"{where}[{i}]") for i, item in enumerate(document))
+        found = _Found()
+        items = tuple(found.converted(item, inner, f"{where}[{i}]") for i, item in enumerate(document))
+        found.tell()
+        return items
     elif origin is dict and isinstance(document, dict):
         inner = get_args(expected)[1]
         return {key: convert(item, inner, _join(where, key)) for key, item in document.items()}
@@ -190,6 +220,37 @@ def convert(document: Any, expected: Any, where: str = "") -> Any:
     return value
 
 
+class _Found:
+    """The mistakes of one place, so that all are told and not only the first."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[str] = []
+
+    def converted(self, document: Any, expected: Any, where: str) -> Any:
+        """As `convert`, but a mistake is noted and None stands for the value."""
+        try:
+            return convert(document, expected, where)
+        except _MistakesError as error:
+            self.mistakes += error.each
+        except ConfigError as error:
+            self.mistakes.append(str(error))
+        return None
+
+    def tell(self) -> None:
+        """Raises ConfigError if there were any."""
+        if self.mistakes:
+            raise _MistakesError(self.mistakes)
+
+
+class _MistakesError(ConfigError):
+    """Several, in one line."""
+
+    def __init__(self, each: list[str]) -> None:
+        more = f"; and {len(each) - _MOST_TOLD} more" if len(each) > _MOST_TOLD else ""
+        super().__init__("; also ".join(each[:_MOST_TOLD]) + more)
+        self.each = each
+
+
 def _plug(document: Any, role: str, where: str) -> Any:
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
         known = ", ".join(plug.kind for plug in registry.plugs(role))
@@ -207,15 +268,17 @@ def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
     if not isinstance(document, dict):
         raise ConfigError(f"{_at(where)}{document!r} is not a mapping; write `key: value` lines")
     fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    found = _Found()
     for key in document:
         if key not in fields:
-            raise ConfigError(f"{_join(where, key)}: unknown key; {did_you_mean(key, fields)}")
+            found.mistakes.append(f"{_join(where, key)}: unknown key; {did_you_mean(key, fields)}")
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key in document:
-            values[field.name] = convert(document[key], field.type, _join(where, key))
+            values[field.name] = found.converted(document[key], field.type, _join(where, key))
         elif field.required:
-            raise ConfigError(f"{_join(where, key)}: missing; add `{key}:`")
+            found.mistakes.append(f"{_join(where, key)}: missing; add `{key}:`")
+    found.tell()
     try:
         return cls(**values)
     except ConfigError as error:

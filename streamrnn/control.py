@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import zmq
@@ -26,7 +26,6 @@ Role = Literal["any", "read", "admin"]
 _TURN = 64  # calls read before the answers go out
 _WAITING = 256  # calls that may wait for an answer, of all callers together
 _WORKERS = 4
-_LINGER_MS = 200
 _LARGEST_ANSWER = 1 << 20
 
 
@@ -36,6 +35,7 @@ class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
+    words: ClassVar[tuple[str, ...]] = (AUTO, OFF)  # that stand where an endpoint could
     endpoint: str = AUTO
     keys: str = ""
 
@@ -112,7 +112,9 @@ class Control:
             return
         endpoint = calls.ENDPOINT if config.endpoint == AUTO else config.endpoint
         self._router.rcvhwm = self._router.sndhwm = 100
-        security.secure(self._router, self._context, "control", endpoint, keys=config.keys, largest=calls.LARGEST_CALL)
+        self._door = security.secure(
+            self._router, self._context, "control", endpoint, keys=config.keys, largest=calls.LARGEST_CALL
+        )
         try:
             self._router.bind(endpoint)
         except zmq.ZMQError as error:
@@ -141,8 +143,8 @@ class Control:
         self._bell.ring()
         if self._thread.ident is not None:
             self._thread.join(1.0)
-        self._router.close(_LINGER_MS)
-        self._context.term()
+        self._router.close(security.LINGER_MS)
+        security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
     def _run(self) -> None:
@@ -164,14 +166,14 @@ class Control:
                 self._take(
                     [identity, b""] if blank else [identity],
                     parts[1:] if blank else parts,
-                    security.roles_of(frames[-1]),
+                    self._door.roles_of(frames[-1]),
                 )
             self._settle()
         self._settle()
         for job in self._jobs:
             self._send(job.route, Failed(job.call.id, Fault("closing", "the daemon stops")))
 
-    def _take(self, route: list[bytes], parts: list[bytes], roles: frozenset[str]) -> None:
+    def _take(self, route: list[bytes], parts: list[bytes], roles: frozenset[security.Role]) -> None:
         try:
             job = self._job(route, parts, roles)
         except CallError as error:
@@ -188,11 +190,13 @@ class Control:
             self._workers += 1
             threading.Thread(target=self._labour, args=(job,), name=job.call.method, daemon=True).start()
 
-    def _job(self, route: list[bytes], parts: list[bytes], roles: frozenset[str]) -> _Job:
+    def _job(self, route: list[bytes], parts: list[bytes], roles: frozenset[security.Role]) -> _Job:
         call = calls.decode_call(parts)
         method = self._methods.get(call.method)
         if method is None:
             raise CallError("unknown_method", f"{call.method!r}: {did_you_mean(call.method, self._methods)}")
+        if not roles:
+            raise CallError("not_allowed", "the key is no longer in the daemon's list; ask for a new line there")
         if method.role not in ("any", *roles):
             raise CallError(
                 "not_allowed", f"{call.method} takes a key with the role {method.role}; see streamrnn keygen"

@@ -9,6 +9,7 @@ import msgspec
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
+from streamrnn.health import address_of
 from streamrnn.history import HistoryConfig
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
@@ -84,6 +85,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not listed:
                 raise ConfigError(f"{key}: empty; name at least one")
         self._guard()
+        if self.health.endpoint:
+            address_of(self.health.endpoint)
         seen: set[str] = set()
         for i, source in enumerate(self.sources):
             stream = getattr(source, "stream", "")

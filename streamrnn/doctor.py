@@ -33,6 +33,7 @@ _WATCHED_S = 0.2  # in which the two clocks are compared
 _JUMP_S = 0.05
 _FREE_WARN, _FREE_FAIL = 1 << 30, 64 << 20  # bytes of a disk
 _FOLDERS = ("directory", "folder", "journal")  # keys of configs that name a folder which is written to
+_WITHOUT = "write sources of kind zeromq, stdin or wav in its place: they need none"
 _FILES_BESIDE = 64  # descriptors that a daemon needs beside its connections
 
 
@@ -48,8 +49,11 @@ class Finding:
         return f"{self.grade:<4} {self.what}: {self.text}"
 
 
-def examine(config: DaemonConfig) -> Iterator[Finding]:
-    """Findings one by one, as they are made; nothing is changed, and a daemon that runs is not disturbed."""
+def examine(config: DaemonConfig, no_microphone: Grade = "fail") -> Iterator[Finding]:
+    """Findings one by one, as they are made; nothing is changed, and a daemon that runs is not disturbed.
+
+    `no_microphone` grades one that the config asks for and that is not there.
+    """
     yield from _runtime()
     yield from _clocks()
     yield from _files(config)
@@ -58,7 +62,7 @@ def examine(config: DaemonConfig) -> Iterator[Finding]:
     yield from _keys(config)
     yield from _ports(config)
     yield from _disks(config)
-    yield from _microphones(config)
+    yield from _microphones(config, no_microphone)
 
 
 def verdict(findings: list[Finding]) -> int:
@@ -222,19 +226,21 @@ def _folders(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
                 yield f"{key}.path", Path(getattr(each, "path", "-")).parent
 
 
-def _microphones(config: DaemonConfig) -> Iterator[Finding]:
+def _microphones(config: DaemonConfig, missing: Grade) -> Iterator[Finding]:
     wanted = [each.device for each in config.sources if isinstance(each, MicrophoneConfig)]
     try:
         names = [str(device["name"]) for device in devices()]
     except UserError as error:
-        grade: Grade = "fail" if wanted else "warn"
-        yield Finding(grade, "microphone", str(error).removeprefix("microphone: "))
+        yield Finding(missing if wanted else "warn", "microphone", str(error).removeprefix("microphone: "))
+        return
+    if wanted and not names:
+        yield Finding(missing, "microphone", f"none on this machine; plug one in, or {_WITHOUT}")
         return
     listed = ", ".join(names) or "none on this machine"
     for name in wanted:
         if not any(name.lower() in each.lower() for each in names):
             yield Finding(
-                "fail", "microphone", f"{name or 'any'!r} is not there ({listed}); plug it in, or mend device:"
+                missing, "microphone", f"{name or 'any'!r} is not there ({listed}); plug it in, or mend device:"
             )
             return
     yield Finding("ok", "microphone", listed if names or wanted else f"{listed}, and the config asks for none")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import peers
 import pytest
 import zmq
 
@@ -53,7 +54,7 @@ def hello(topics: dict[str, int]) -> Hello:
 
 @pytest.fixture
 def publisher() -> Iterator[Publisher]:
-    with zmq.Context() as context:
+    with peers.context() as context:
         made = Publisher(context)
         yield made
         made.socket.close(0)
@@ -171,7 +172,7 @@ class Taker:
 
 @contextmanager
 def taker(credit: int = 100, then: tuple[ingest.Answer, ...] = ()) -> Iterator[tuple[Taker, str]]:
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+    with peers.context() as context, context.socket(zmq.ROUTER) as router:
         router.bind("tcp://127.0.0.1:*")
         made = Taker(router, credit, list(then))
         thread = threading.Thread(target=made.run)

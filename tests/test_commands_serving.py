@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
@@ -306,7 +307,7 @@ def test_listen_that_nobody_answers_says_so() -> None:
 
 
 def test_listen_can_be_interrupted() -> None:
-    with zmq.Context() as context, context.socket(zmq.XPUB) as results:
+    with peers.context() as context, context.socket(zmq.XPUB) as results:
         port = results.bind_to_random_port("tcp://127.0.0.1")
         listen = command("listen", f"tcp://127.0.0.1:{port}")
         with subprocess.Popen(listen, stderr=subprocess.PIPE, text=True) as process:

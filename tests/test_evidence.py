@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 from tiny import RATE, plan, tone_folder
 
 from streamrnn.evaluation.recordings import read_data
+from streamrnn.training.evidence import unrecorded
 from streamrnn.training.loading import apart, hold_out
 from streamrnn.training.run import Job, anew
 
@@ -30,3 +33,16 @@ def test_recordings_set_apart_are_measured_on_and_neither_trained_nor_judged_on(
     bundle = anew(Job(made, (words, talk), data, tmp_path / "tiny.bundle"))
     assert bundle.det.points
     assert bundle.det.sources["talk"] > 10
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_a_label_without_a_recording_is_judged_by_words_from_text_in_voices_that_training_does_not_use(
+    tmp_path: Path,
+) -> None:
+    speech = {"texts": {"low": "low", "jarvis": "jarvis"}, "clips": 2, "near_misses": 0, "engines": ["espeak-ng"]}
+    made = plan(recognizer__labels={"low": [], "jarvis": []}, material={"kind": "words", "speech": speech})
+    words = tone_folder(tmp_path / "words", clips=2)
+    spoken = unrecorded(made, read_data([words]).recordings, tmp_path / "text")
+    assert {segment.label for each in spoken for segment in each.segments} == {"jarvis"}
+    assert len(spoken) == 60
+    assert {each.split for each in spoken} == {"dev"}

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import peers
 import pytest
 import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
@@ -50,7 +51,7 @@ class Station:
         self.history.answer_on(self.control)
         self.control.bind(ControlConfig(endpoint=control or "tcp://127.0.0.1:*"))
         self.control.start()
-        self.context = zmq.Context()
+        self.context = peers.context()
         self.socket = self.context.socket(zmq.XPUB)
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.socket.bind(results or "tcp://127.0.0.1:*")
@@ -337,7 +338,7 @@ def talk(seed: int) -> np.ndarray:
 
 
 def port() -> str:
-    with zmq.Context() as context, context.socket(zmq.REP) as socket:
+    with peers.context() as context, context.socket(zmq.REP) as socket:
         return f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
 
 

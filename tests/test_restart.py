@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
@@ -39,7 +40,7 @@ class Bringer:
     """A client of the ingest wire that may go on in a run where the daemon wants it to."""
 
     def __init__(self, daemon: Daemon, rate: int, run: str = "r1", first: int = 0) -> None:
-        self._context = zmq.Context()
+        self._context = peers.context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.connect(daemon.ingest)
         self.credit, self.next, self.ended = 0, -1, False

@@ -33,6 +33,7 @@ from streamrnn.security import keys
 from streamrnn.security.connections import Subscriptions
 from streamrnn.security.doors import Kind
 from streamrnn.security.exposure import exposed
+from streamrnn.security.standing import Standing
 from streamrnn.sinks.zeromq import ZeromqConfig, ZeromqSink
 from streamrnn.wire import Hello
 
@@ -79,7 +80,7 @@ def knock(router: zmq.Socket[bytes], at: str, own: str, *, size: int = 5) -> fro
         if not router.poll(10_000 if own and "stranger" not in own and size != 6 else round(REFUSED_S * 1000)):
             return frozenset()
         _, frame = router.recv_multipart(copy=False)
-        return security.roles_of(frame)
+        return Standing(str(Path(own).parent) if own else "").roles_of(frame)
 
 
 ENTER = [

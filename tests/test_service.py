@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
@@ -135,7 +136,7 @@ def test_a_signal_ends_it_in_time_whoever_hangs(tmp_path: Path, tiny_bundle: Pat
     sources = [INGEST, {"kind": "stdin", "rate": RATE}]
     # An output that nobody reads, and a subscriber that has stalled.
     config = write_config(tmp_path / "daemon.yaml", tiny_bundle, sources, [RESULTS, {"kind": "jsonl"}])
-    context = zmq.Context()
+    context = peers.context()
     with Daemon(config, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as daemon:
         stalled = context.socket(zmq.SUB)
         stalled.setsockopt(zmq.RCVHWM, 1)
@@ -201,7 +202,7 @@ def fails(*words: object) -> str:
 
 
 def test_a_taken_port_is_one_line_with_the_endpoint(tmp_path: Path, tiny_bundle: Path) -> None:
-    with zmq.Context() as context, context.socket(zmq.REP) as taken:
+    with peers.context() as context, context.socket(zmq.REP) as taken:
         port = taken.bind_to_random_port("tcp://127.0.0.1")
         plug = {"kind": "zeromq", "endpoint": f"tcp://127.0.0.1:{port}"}
         for sources, sinks in (([INGEST], [plug]), ([plug], [RESULTS])):
@@ -290,7 +291,7 @@ class Client:
     """A DEALER that sends whatever it likes."""
 
     def __init__(self, endpoint: str) -> None:
-        self.context = zmq.Context()
+        self.context = peers.context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.connect(endpoint)
 

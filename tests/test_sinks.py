@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import peers
 import pytest
 import zmq
 
@@ -160,7 +161,7 @@ def test_every_subscriber_is_greeted_and_awaited(results: ZeromqSink) -> None:
 
 def test_a_stalled_subscriber_costs_the_others_nothing_and_little_memory(results: ZeromqSink) -> None:
     publisher = Publisher([results], [REF])
-    with zmq.Context() as context, context.socket(zmq.SUB) as stalled:
+    with peers.context() as context, context.socket(zmq.SUB) as stalled:
         stalled.setsockopt(zmq.RCVHWM, 1)
         stalled.setsockopt(zmq.RCVBUF, 4096)
         stalled.subscribe(b"")

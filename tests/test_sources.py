@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
@@ -269,6 +271,20 @@ def test_an_hour_of_a_file_leaves_turns_to_others() -> None:
     intake.bell.close()
 
 
+@contextmanager
+def served(source: Source) -> Iterator[queue.Queue[Item]]:
+    """What a source says, as it says it; closed whatever becomes of the test."""
+    said: queue.Queue[Item] = queue.Queue()
+    thread = threading.Thread(target=lambda: [said.put(item) for item in source.items()])
+    thread.start()
+    try:
+        yield said
+    finally:
+        source.stop()
+        thread.join()
+        source.close()
+
+
 def test_ingest_speaks_as_a_source_must() -> None:
     source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*"))
     assert isinstance(source, ZeromqSource)
@@ -294,9 +310,12 @@ def test_ingest_speaks_as_a_source_must() -> None:
 
     thread = threading.Thread(target=clients)
     thread.start()
-    items = [item for item in played() if item.stream != "refuse-me"]
-    thread.join()
-    source.close()
+    try:
+        items = [item for item in played() if item.stream != "refuse-me"]
+    finally:
+        source.stop()
+        thread.join()
+        source.close()
     check_source(lambda: items)
     assert [item for item in items if isinstance(item, Gap)] == [
         Gap(name, 100, 150, "missing") for name in ("one", "two")
@@ -306,10 +325,8 @@ def test_ingest_speaks_as_a_source_must() -> None:
 
 def test_an_error_names_its_stream_where_it_can_be_read_and_speaks_plainly() -> None:
     source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*"))
-    thread = threading.Thread(target=lambda: list(source.items()))
-    thread.start()
     answers = []
-    with zmq.Context() as context:
+    with served(source), peers.context() as context:
         client = context.socket(zmq.DEALER)
         client.connect(source.place)
         for header in (b'{"kind":"start","stream":"mic","rate":0}', b'{"kind":"start","stream":"Mic"}', b"nonsense"):
@@ -317,9 +334,6 @@ def test_an_error_names_its_stream_where_it_can_be_read_and_speaks_plainly() -> 
             assert client.poll(5000)
             answers.append(ingest.decode_answer(client.recv_multipart()))
         client.close(0)
-    source.stop()
-    thread.join()
-    source.close()
     assert [answer.stream for answer in answers] == ["mic", "", ""]
     assert all(isinstance(answer, ingest.Error) and answer.code == "malformed" for answer in answers)
     assert "use 1 to 64 of a-z 0-9 _ . -" in answers[1].text
@@ -328,11 +342,8 @@ def test_an_error_names_its_stream_where_it_can_be_read_and_speaks_plainly() -> 
 
 def test_what_is_told_of_a_client_that_vanished_is_not_given_to_the_next_of_its_name() -> None:
     source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*"))
-    said: queue.Queue[Item] = queue.Queue()
-    thread = threading.Thread(target=lambda: [said.put(item) for item in source.items()])
-    thread.start()
     start = ingest.encode_header(ingest.Start("mic", 8000))
-    with zmq.Context() as context:
+    with served(source) as said, peers.context() as context:
         first, second = context.socket(zmq.DEALER), context.socket(zmq.DEALER)
         first.connect(source.place)
         first.send(start)
@@ -356,17 +367,11 @@ def test_what_is_told_of_a_client_that_vanished_is_not_given_to_the_next_of_its_
             answers.append(ingest.decode_answer(second.recv_multipart()))
         assert [each for each in answers if each != ingest.Credit("mic", 0)] == [ingest.Credit("mic", 16000)]
         second.close(0)
-    source.stop()
-    thread.join()
-    source.close()
 
 
 def test_credit_is_what_the_engine_has_taken() -> None:
     source = sources.build(ZeromqConfig(endpoint="tcp://127.0.0.1:*", queue_ms=1.0))  # 8192 samples in fact
-    said: queue.Queue[Item] = queue.Queue()
-    thread = threading.Thread(target=lambda: [said.put(item) for item in source.items()])
-    thread.start()
-    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+    with served(source) as said, peers.context() as context, context.socket(zmq.DEALER) as client:
         client.connect(source.place)
 
         def answer() -> ingest.Answer:
@@ -393,6 +398,3 @@ def test_credit_is_what_the_engine_has_taken() -> None:
         chunk = said.get(timeout=5)
         assert isinstance(chunk, Chunk)
         assert chunk.start == 5000
-    source.stop()
-    thread.join()
-    source.close()

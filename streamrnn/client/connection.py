@@ -74,4 +74,4 @@ class Connection:
         if not self._socket.closed:
             self._socket.close(round(linger_s * 1000))
             self._refusals.close()
-            self._context.term()
+            security.end(self._context, linger_s)

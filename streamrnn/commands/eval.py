@@ -71,16 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation.progress import Lines
     from streamrnn.evaluation.recordings import read_data
     from streamrnn.evaluation.report import lines, report
-    from streamrnn.evaluation.run import check_labels, choose_split, evaluate
+    from streamrnn.evaluation.run import choose_split, evaluate
 
     read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
     serving = engine.serving(read)
     data = read_data(arguments.data)
     recordings = choose_split(data.recordings, arguments.split) if arguments.split else list(data.recordings)
-    unknown = check_labels(recordings, serving.recognizer.config, arguments.data)
-    if unknown:
-        names = ", ".join(unknown)
-        print(f"streamrnn eval: {names}: unknown to the bundle, must not be detected as anything", file=sys.stderr)
+    _tell_negatives(recordings, serving, arguments.data)
     composed = _composed(arguments, in_split(data.recordings, arguments.split), serving) if arguments.hours else []
     judged: list[Playable] = [*composed] or [*recordings]
     chunk_s = arguments.chunk_ms / 1000 if arguments.chunk_ms else BLOCK_S
@@ -114,6 +111,21 @@ def run(arguments: argparse.Namespace) -> int:
         written.append(f"  to read in a browser: {arguments.report / 'report.html'}")
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))
     return 1 if invariance.difference else 0
+
+
+def _tell_negatives(recordings: Sequence[Recording], serving: Serving, folders: Sequence[Path]) -> None:
+    """On standard error: what of the data the bundle must not detect as anything, where its labels do not say so."""
+    from streamrnn.evaluation.run import check_labels, said_in
+
+    config = serving.recognizer.config
+    unknown = check_labels(recordings, config, folders)
+    if unknown:
+        names = ", ".join(unknown)
+        print(f"streamrnn eval: {names}: unknown to the bundle, must not be detected as anything", file=sys.stderr)
+    if not any(said_in(recording, config) for recording in recordings):
+        where = ", ".join(map(str, folders))
+        told = "has no label of the bundle: all of it is judged as what must not be detected"
+        print(f"streamrnn eval: {where}: {told}", file=sys.stderr)
 
 
 def _composed(arguments: argparse.Namespace, recordings: Sequence[Recording], serving: Serving) -> list[Composed]:

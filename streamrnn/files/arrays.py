@@ -20,6 +20,7 @@ from streamrnn.files.sound import HIGHEST_RATE, Header
 
 TIME_COLUMNS = ("time", "timestamp")
 LABEL_COLUMN = "label"
+_ROUNDED = 1e-6  # a rate that was reckoned as 1 / 0.02 is off by less, as a share of it
 _OFF = 0.1  # clocks that drift and times that are rounded are off by less, as a share of the rate
 
 
@@ -48,7 +49,7 @@ def npz_header(path: Path) -> Header:
     if fs.size != 1:
         raise RecordingError(f"{path}: fs holds {fs.size} numbers; store one, in Hz")
     rate = float(fs.reshape(-1)[0])
-    if not 1 <= rate <= HIGHEST_RATE or abs(rate - round(rate)) > 1e-3 * rate:
+    if not 1 <= rate <= HIGHEST_RATE or abs(rate - round(rate)) > _ROUNDED * rate:
         raise RecordingError(
             f"{path}: fs is {rate}; it must be a whole number of Hz from 1 to {HIGHEST_RATE}; resample the data"
         )

@@ -21,6 +21,10 @@ HIGHEST_RATE = 1_000_000
 _UNKNOWN_LENGTH = 0x7FFFF000
 
 
+_PADDING = 512  # bytes that some programs leave behind the end
+_SEARCHED = 1 << 20  # bytes that are looked through for samples that are no silence
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a file says of itself: sample rate in Hz, channels, and the number of samples a channel."""
@@ -77,7 +81,7 @@ def blocks(path: Path, length: int) -> Iterator[Samples]:
 
 
 def _check_length(path: Path, file: BinaryIO) -> None:
-    """Refuse a WAV that promises more bytes than it has: libsndfile takes what is there and does not tell."""
+    """Refuse a WAV that promises more bytes than it has, or fewer: libsndfile takes what is there and does not tell."""
     if file.read(4) != b"RIFF":
         return
     size = file.seek(0, 2)
@@ -91,8 +95,29 @@ def _check_length(path: Path, file: BinaryIO) -> None:
                 raise RecordingError(
                     f"{path}: the header promises {length} bytes of sound, the file holds {there}; export it again"
                 )
+            end = place + 8 + length + length % 2
+            if length < _UNKNOWN_LENGTH and _is_sound(file, end, size):
+                raise RecordingError(
+                    f"{path}: the header promises {length} bytes of sound and {size - end} more stand behind them, as "
+                    "when a recorder is ended in the middle; write it anew: ffmpeg -ignore_length 1 -i IN.wav OUT.wav"
+                )
             return
         place += 8 + length + length % 2
+
+
+def _is_sound(file: BinaryIO, place: int, size: int) -> bool:
+    """Whether what stands behind the samples is none of the things that may: chunks, tags of players, padding."""
+    file.seek(place)
+    if file.read(3) in (b"TAG", b"ID3"):
+        return False
+    while place + 8 <= size:
+        file.seek(place)
+        name, length = struct.unpack("<4sI", file.read(8))
+        if not (name.isascii() and name.decode().isprintable() and place + 8 + length <= size):
+            file.seek(place)
+            return size - place > _PADDING and any(file.read(_SEARCHED))
+        place += 8 + length + length % 2
+    return False
 
 
 def _unreadable(path: Path, error: Exception) -> RecordingError:

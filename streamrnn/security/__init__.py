@@ -1,8 +1,20 @@
 """Who may talk to a daemon: keys, the list of those that are let in, and doors that keep to it; docs/security.md."""
 
-from streamrnn.security.doors import Door, introduce, roles_of, secure
+from streamrnn.security.doors import Door, introduce, secure
+from streamrnn.security.ending import LINGER_MS, end
 from streamrnn.security.exposure import guarded
-from streamrnn.security.keys import ROLES, SERVER
+from streamrnn.security.keys import ROLES, SERVER, Role
 from streamrnn.security.refusals import Refusals
 
-__all__ = ["ROLES", "SERVER", "Door", "Refusals", "guarded", "introduce", "roles_of", "secure"]
+__all__ = [
+    "LINGER_MS",
+    "ROLES",
+    "SERVER",
+    "Door",
+    "Refusals",
+    "Role",
+    "end",
+    "guarded",
+    "introduce",
+    "secure",
+]

@@ -18,9 +18,11 @@ from streamrnn.limits import BACKLOG, CURVE_BYTES, GONE_S, HANDSHAKE_BYTES, HAND
 from streamrnn.security import happenings
 from streamrnn.security import keys as certificates
 from streamrnn.security.connections import cut
+from streamrnn.security.ending import LINGER_MS
 from streamrnn.security.exposure import require_keys
 from streamrnn.security.happenings import Happening
 from streamrnn.security.keys import ROLES, Client, Role
+from streamrnn.security.standing import Standing
 
 Kind = Literal["results", "ingest", "control"]
 # Which roles a door lets in. At the control door each call is judged by itself.
@@ -52,6 +54,7 @@ def secure(
         (zmq.MAXMSGSIZE, max(largest + CURVE_BYTES, HANDSHAKE_BYTES)),
         (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
         (zmq.BACKLOG, BACKLOG),
+        (zmq.LINGER, LINGER_MS),
         # Never ZeroMQ's heartbeats at a server: one to a peer that has gone while its messages fill the queue ends the
         # process by an assertion of libzmq (issues 3937 and 4767 there). The system finds out who has gone as well.
         (zmq.HEARTBEAT_IVL, 0),
@@ -79,20 +82,11 @@ def introduce(client: zmq.Socket[bytes], keys: str) -> None:
     client.curve_publickey, client.curve_secretkey, client.curve_serverkey = pair.public, pair.secret, pair.server
 
 
-def roles_of(frame: zmq.Frame) -> frozenset[str]:
-    """What the sender of a received frame (`copy=False`) may do; everything, where no keys are asked for."""
-    try:
-        told = str(frame.get("User-Id"))
-    except zmq.ZMQError:  # no key, no user
-        return frozenset(ROLES)
-    roles = frozenset(told.partition(":")[0].split(","))
-    return frozenset(ROLES) if "admin" in roles else roles
-
-
 class Door:
     """A server socket's porter: a thread that answers libzmq who may come in, and counts who is there."""
 
     def __init__(self, server: zmq.Socket[bytes], context: zmq.Context[Any], kind: Kind, keys: str) -> None:
+        self.roles_of = Standing(keys).roles_of  # of a message's sender, now
         self.turned_away: Counter[str] = Counter()  # by `refused key`, `bad handshake`, `too many connections`
         self._kind, self._keys = kind, keys
         self._inside: set[int] = set()
@@ -136,8 +130,7 @@ class Door:
             return [b"1.0", number, b"500", b"", b"", b""]
         if client is None:
             return [b"1.0", number, b"400", b"", b"", b""]
-        user = f"{','.join(sorted(client.roles))}:{client.name}"
-        return [b"1.0", number, b"200", b"", user.encode(), b""]
+        return [b"1.0", number, b"200", b"", z85.encode(request[6]), b""]
 
     def _client(self, request: list[bytes]) -> Client | None:
         version, _, domain, _, _, mechanism, key = request

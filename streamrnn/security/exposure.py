@@ -11,6 +11,8 @@ from streamrnn.errors import ConfigError
 
 T = TypeVar("T")
 
+_LONGEST_PATH = 107  # bytes of the path of a socket, on Linux
+
 _LOCAL = ("ipc", "inproc")  # files and memory of this machine: who may use them its permissions say
 
 
@@ -36,15 +38,30 @@ def require_keys(endpoint: str, keys: str, where: str) -> None:
         )
 
 
+def _check(endpoint: str, where: str) -> None:
+    """Raises ConfigError for what ZeroMQ could not bind, or nobody could connect to."""
+    scheme, _, place = endpoint.partition("://")
+    host, _, port = place.rpartition(":")
+    is_tcp = scheme == "tcp" and host and (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536))
+    is_file = scheme == "ipc" and place and len(place.encode()) <= _LONGEST_PATH
+    if not is_tcp and not is_file:
+        raise ConfigError(
+            f"{where}: {endpoint!r} is no endpoint of a daemon; write tcp://HOST:PORT, its port at most 65535, "
+            f"or ipc://PATH, at most {_LONGEST_PATH} bytes"
+        )
+
+
 def guarded(config: T, keys: str, where: str) -> T:
     """A config of something with an endpoint, with the daemon's keys if it names none; others as they are.
 
-    Raises ConfigError as `require_keys` does; `where` is the key path of the config.
+    Raises ConfigError as `require_keys` does, and for what is no endpoint; `where` is the key path of the config.
     """
     if not isinstance(config, msgspec.Struct) or "keys" not in config.__struct_fields__:
         return config
     given: Any = config
     own: Any = msgspec.structs.replace(given, keys=given.keys or keys)
+    if own.endpoint not in getattr(own, "words", ()):
+        _check(own.endpoint, f"{where}.endpoint")
     require_keys(own.endpoint, own.keys, f"{where}.endpoint")
     found: T = own
     return found

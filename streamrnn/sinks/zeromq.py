@@ -102,5 +102,5 @@ class ZeromqSink(Sink):
     def close(self, seconds: float) -> str:
         """Send what waits to those who read, for at most so many seconds."""
         self._socket.close(round(seconds * 1000))
-        self._context.term()
+        security.end(self._context, seconds)
         return ""

@@ -24,10 +24,10 @@ from streamrnn.wire import WireError
 
 _PROBE_S = 1.0  # how soon a client that has vanished is missed, and how long what is held waits for a quiet one
 _TURN = 256  # messages read before the answers go out
-_LINGER_MS = 200
 # Answers that one client may leave unread: one that starts all its streams before it reads must miss no credit.
 _ANSWERS = 10_000
 _ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
+_MAY: frozenset[security.Role] = frozenset(("ingest", "admin"))
 _REPLACED = "replaced by a newer connection"
 
 
@@ -119,10 +119,12 @@ class ZeromqSource(Source):
             self._answer()
             for _ in range(_TURN):
                 try:
-                    identity, *parts = self._router.recv_multipart(zmq.NOBLOCK)
+                    frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
-                yield from self._handle(identity, parts)
+                identity, *parts = (frame.bytes for frame in frames)
+                handle = self._handle if self.door.roles_of(frames[-1]) & _MAY else self._turn_away
+                yield from handle(identity, parts)
             if monotonic() >= probe:
                 probe = monotonic() + _PROBE_S
                 yield from self._probe()
@@ -153,8 +155,8 @@ class ZeromqSource(Source):
 
     def close(self) -> None:
         """Let the endpoint go, and what was answered out."""
-        self._router.close(_LINGER_MS)
-        self._context.term()
+        self._router.close(security.LINGER_MS)
+        security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
     def _handle(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
@@ -178,6 +180,14 @@ class ZeromqSource(Source):
         except WireError as error:
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
+
+    def _turn_away(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+        """A client whose key was taken out of the list, which its connection outlives."""
+        self.errors["revoked"] += 1
+        self._send(identity, Error("revoked", "the key is no longer let in to ingest", ingest.stream_of(parts)))
+        for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
+            if not self._clients[stream].ending:
+                yield from self._forget(stream, "its key was revoked")
 
     def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
         limits = self._config

@@ -1,15 +1,17 @@
-"""What thresholds cost, measured after a training: on what it held out, and on talk in voices it never heard."""
+"""What a training is judged by beside its recordings: words and talk from text, in voices that it never hears."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from streamrnn.bundle import Bundle, measured, write
 from streamrnn.evaluation.calibrating import Calibration, calibrate
 from streamrnn.evaluation.recordings import Recording, read_data
 from streamrnn.evaluation.stock import NOISE, ROOM
+from streamrnn.recognizer import label_of
 from streamrnn.speech import together
 from streamrnn.speech.folder import Folder
 from streamrnn.speech.recordings import Order, plan, record
@@ -17,6 +19,7 @@ from streamrnn.training.plan import CalibrationConfig, TrainingConfig, WordsConf
 
 # Another seed than that of the talk that training hears: other sentences too.
 _SEED = 1_000
+_WORDS = 60  # of a label of which there is no recording
 
 
 def add(
@@ -41,16 +44,34 @@ def add(
         return write(bundle.path, measured(bundle, calibrate(bundle, calibration)))
 
 
+def unrecorded(made: TrainingConfig, recordings: Sequence[Recording], place: Path) -> tuple[Recording, ...]:
+    """Words from text, into a folder, of the labels that no recording has: else all of them could be missed unseen."""
+    config = made.recognizer
+    there = {label_of(config, segment.label) for each in recordings for segment in each.segments}
+    texts = _texts(made)
+    missing = [label for label in config.labels if label not in there and label in texts]
+    return _record(made, Order(tuple(texts[label] for label in missing), tuple(missing), _WORDS, 0, 0.0, 0), place)
+
+
 def _speak(made: TrainingConfig, config: CalibrationConfig, place: Path) -> tuple[Recording, ...]:
-    """Minutes of talk in the voices that training does not use; none without the speech engine."""
-    material = made.material
-    speech = material.speech if isinstance(material, WordsConfig) else None
+    """Minutes of talk."""
+    texts, labels = _texts(made), tuple(made.recognizer.labels)
+    phrases = tuple(texts.get(label, label.replace("_", " ")) for label in labels)
+    return _record(made, Order(phrases, labels, 0, 0, 60.0 * config.talk_minutes, 0), place)
+
+
+def _texts(made: TrainingConfig) -> dict[str, str]:
+    speech = made.material.speech if isinstance(made.material, WordsConfig) else None
+    return speech.texts if speech is not None else {}
+
+
+def _record(made: TrainingConfig, order: Order, place: Path) -> tuple[Recording, ...]:
+    """What is ordered, in the voices that training does not use; none without the speech engine."""
+    speech = made.material.speech if isinstance(made.material, WordsConfig) else None
     engines = speech.engines if speech is not None else ()
-    if not config.talk_minutes or not (engines or together.installed()):
+    if not (order.count or order.talk_s) or not order.phrases or not (engines or together.installed()):
         return ()
-    texts = speech.texts if speech is not None else {}
-    phrases = tuple(texts.get(label, label.replace("_", " ")) for label in made.recognizer.labels)
-    order = Order(phrases, tuple(made.recognizer.labels), 0, 0, 60.0 * config.talk_minutes, made.training.seed + _SEED)
+    order = replace(order, seed=made.training.seed + _SEED)
     with Folder(place, made.recognizer.rate) as folder:
         for samples, said in record(plan(order, together.named(engines, "held-out")), made.recognizer.rate):
             folder.add(samples, said)

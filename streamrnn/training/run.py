@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,6 +65,15 @@ class Start:
     take: Callable[[Network], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """All recordings that can be used; of these what is trained on, and what early stopping looks at."""
+
+    usable: Sequence[Recording]
+    kept: Sequence[Recording]
+    judged: Sequence[Recording]
+
+
 # The seed's random weights, as the network was built with.
 RANDOM = Start("", lambda network: None)
 
@@ -121,14 +131,32 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     if job.out.is_dir():
         raise BundleError(f"--out {job.out}: is a folder; name a file in it")
     recordings = _checked(job)
-    kept, judged = loading.hold_out(recordings, plan.validation)
-    identity = plan_hash(plan, recordings, start.origin)
+    kept, held_out = loading.hold_out(recordings, plan.validation)
+    with tempfile.TemporaryDirectory(prefix="streamrnn-words-") as temporary:
+        place = Path(temporary) / "words-from-text"
+        spoken = evidence.unrecorded(plan, (*kept, *held_out), place)
+        judged = [*held_out, *spoken]
+        bundle = _fitted(job, start, find, _Split(recordings, kept, judged))
+        if not plan.calibration.hours:
+            return bundle
+        print(f"measuring {plan.calibration.hours:g} h of what was held out", file=out, flush=True)
+        folders = (*job.folders, place) if spoken else job.folders
+        bundle = evidence.add(bundle, plan, folders, [*judged, *loading.apart(recordings)], kept)
+    for told in calibrating.lines(bundle.det):
+        print(told, file=out, flush=True)
+    return bundle
+
+
+def _fitted(job: Job, start: Start, find: Callable[[str], Checkpoint | None], split: _Split) -> Bundle:
+    """The bundle, with all in it but what its thresholds cost."""
+    plan, out = job.plan, to_terminal()
+    identity = plan_hash(plan, split.usable, start.origin)
     found = find(identity)
     _make(job.folder)
     torch.set_num_threads(plan.training.threads)
     torch.manual_seed(plan.training.seed)
     network = Network(plan.recognizer)
-    clips = loading.load(plan.recognizer, kept)
+    clips = loading.load(plan.recognizer, split.kept)
     print(f"preparing {len(clips)} recordings", file=out, flush=True)
     supply = Supply(plan.training.seed, plan.training.lanes)
     material: Material = registry.of(plan.material).load()(plan.material, network.recognizer, clips, supply)
@@ -136,7 +164,7 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
         _measure(network, material)
         start.take(network)
     longest = max(len(clip.samples) for clip in clips) // network.hop
-    pieces = material.judged(loading.load(plan.recognizer, judged))
+    pieces = material.judged(loading.load(plan.recognizer, split.judged))
     if not pieces:
         raise RecordingError("every held-out recording is shorter than a hop; raise validation.share")
     network.to(job.device)
@@ -150,17 +178,10 @@ def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> 
     calibrated = calibrate(network, pieces)
     print(f"posteriors calibrated by a temperature of {calibrated.temperature:.2f}", file=out, flush=True)
     print("exporting", file=out, flush=True)
-    made = passport(plan, job.folders, recordings)
+    made = passport(plan, job.folders, split.usable)
     if start.origin:
         made["origin"] = start.origin
-    bundle = export(network, job.out, {**made, "metrics": _metrics(progress, calibrated)})
-    if not plan.calibration.hours:
-        return bundle
-    print(f"measuring {plan.calibration.hours:g} h of what was held out", file=out, flush=True)
-    bundle = evidence.add(bundle, plan, job.folders, [*judged, *loading.apart(recordings)], kept)
-    for told in calibrating.lines(bundle.det):
-        print(told, file=out, flush=True)
-    return bundle
+    return export(network, job.out, {**made, "metrics": _metrics(progress, calibrated)})
 
 
 def _make(folder: Path) -> None:

@@ -1,0 +1,49 @@
+"""What the senders of messages may do now: connections outlive their key's line in the list, their messages do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+
+import zmq
+
+from streamrnn.errors import ConfigError
+from streamrnn.security import keys as certificates
+from streamrnn.security.keys import ROLES, Client, Role
+
+_LOOK_S = 1.0  # between two looks at the list
+
+
+class Standing:
+    """The list of the folder `keys`, looked at each second; with "" everyone may do everything. For one thread."""
+
+    def __init__(self, keys: str) -> None:
+        self._keys = keys
+        self._listed: Mapping[bytes, Client] = {}
+        self._is_readable = True
+        self._next_look = 0.0
+
+    def roles_of(self, frame: zmq.Frame) -> frozenset[Role]:
+        """What the sender of a received frame (`copy=False`) may do; nothing, once its key is no longer listed."""
+        if not self._keys:
+            return frozenset(ROLES)
+        if monotonic() >= self._next_look:
+            self._look()
+        try:
+            key = str(frame.get("User-Id"))
+        except zmq.ZMQError:  # no key, no user
+            return frozenset()
+        client = self._listed.get(key.encode())
+        roles = client.roles if client is not None else frozenset()
+        return frozenset(ROLES) if "admin" in roles else roles
+
+    def _look(self) -> None:
+        self._next_look = monotonic() + _LOOK_S
+        try:
+            self._listed, self._is_readable = certificates.read_allowed(Path(self._keys)), True
+        except ConfigError:
+            # Once may be an editor that is just saving it; a list that stays unreadable has nobody in it.
+            if not self._is_readable:
+                self._listed = {}
+            self._is_readable = False
