@@ -214,6 +214,26 @@ class History(Sink):
         lost, trouble = self._writer.lost, self._writer.trouble
         return State(self._runs(), messages, size, str(journal.directory), journal.bytes(), lost, trouble, damaged)
 
+    @property
+    def lost(self) -> int:
+        """Messages that are not in the journal and should be."""
+        return self._writer.lost if self._writer else 0
+
+    @property
+    def loss(self) -> str:
+        """Why the last of them is not."""
+        return self._writer.trouble if self._writer else ""
+
+    @property
+    def trouble(self) -> str:
+        """Why the journal does not take messages now, "" if it does or there is none."""
+        return self._writer.trouble if self._writer and self._writer.failing else ""
+
+    def flush(self) -> None:
+        """From any thread but the engine's: wait a second at most until the journal has what was published so far."""
+        if self._writer:
+            self._writer.flush(_FLUSH_S)
+
     def describe(self) -> str:
         """What the journal holds, for people; "" if there is none."""
         if self._writer is None:

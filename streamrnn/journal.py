@@ -193,6 +193,9 @@ class Journal:
             _sync_directory(self.directory)
         except OSError:
             os.close(file)
+            # Each record that finds the disk full tries anew: they must not each leave a file.
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
             raise
         self._file, self._end = file, len(MAGIC)
 

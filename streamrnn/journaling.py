@@ -23,6 +23,7 @@ class Writer:
         self.journal = journal
         self.lost = 0
         self.trouble = ""  # why the last one was lost
+        self.failing = False  # whether the disk did not take what was last put
         self._sync = sync
         self._waiting: queue.Queue[tuple[int, bytes] | threading.Event | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -33,8 +34,7 @@ class Writer:
         try:
             self._waiting.put_nowait((number, payload))
         except queue.Full:
-            self.lost += 1
-            self.trouble = "the disk is too slow"
+            self._lose(1, "the disk is too slow")
 
     def flush(self, seconds: float) -> None:
         """From any thread but the engine's: wait until what was put so far is in the files, or so many seconds."""
@@ -52,11 +52,11 @@ class Writer:
         self._thread.join(seconds)
         left = self._waiting.qsize()
         if self._thread.is_alive() and left:
-            self.lost, self.trouble = self.lost + left, "the disk is too slow"
+            self._lose(left, "the disk is too slow")
         return f"{self.lost} messages are not in it: {self.trouble}" if self.lost else ""
 
     def _run(self) -> None:
-        unsynced, due = False, 0.0
+        unsynced, due = 0, 0.0  # records that a loss of power would cost, and when they are to be synced
         while True:
             try:
                 put = self._waiting.get(timeout=max(0.0, due - time.monotonic()) if unsynced else None)
@@ -67,24 +67,35 @@ class Writer:
             if isinstance(put, threading.Event):
                 put.set()
             else:
-                self._append(*put)
-                if not unsynced and self._sync != "never":
-                    unsynced, due = True, time.monotonic() + (_SYNC_S if self._sync == "second" else 0.0)
+                written = self._append(*put)
+                if not unsynced:
+                    due = time.monotonic() + (_SYNC_S if self._sync == "second" else 0.0)
+                unsynced += written if self._sync != "never" else 0
             # Those that wait go into the same sync, which is why `each` costs little.
             if unsynced and time.monotonic() >= due and (self._sync == "second" or self._waiting.empty()):
-                unsynced = False
-                self._settle()
+                self._settle(unsynced)
+                unsynced = 0
         self.journal.close()
 
-    def _append(self, number: int, payload: bytes) -> None:
+    def _append(self, number: int, payload: bytes) -> int:
+        """How many records are written now, and not synced yet."""
         try:
             self.journal.append(number, payload)
         except OSError as error:
-            self.lost += 1
-            self.trouble = error.strerror or str(error)
+            self._lose(1, error.strerror or str(error))
+            return 0
+        # Where it is synced, that shows whether the disk has taken it.
+        self.failing = self.failing and self._sync != "never"
+        return 1
 
-    def _settle(self) -> None:
+    def _settle(self, unsynced: int) -> None:
         try:
             self.journal.sync()
+            self.failing = False
         except OSError as error:
-            self.trouble = error.strerror or str(error)
+            # The system may drop what it could not write, and says so only once.
+            self._lose(unsynced, error.strerror or str(error))
+
+    def _lose(self, records: int, reason: str) -> None:
+        self.lost += records
+        self.trouble, self.failing = reason, True

@@ -70,7 +70,8 @@ METRICS = {
         Metric("source_drift_ppm", "gauge", "How much faster a device's clock is, in parts in a million", ("source",)),
         Metric("sources_running", "gauge", "Sources that have not ended"),
         Metric("subscribers", "gauge", "Subscribers of a sink, where it can tell", ("sink",)),
-        Metric("sink_lost_total", "counter", "Messages that a sink could not deliver", ("sink",)),
+        Metric("sink_lost_total", "counter", "Messages that a sink, or the journal, could not deliver", ("sink",)),
+        Metric("store_trouble", "gauge", "1 while the journal or the state cannot be written, else 0", ("store",)),
     )
 }
 

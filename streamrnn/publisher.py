@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from streamrnn import closing, wire
 from streamrnn.closing import Part
@@ -48,6 +48,10 @@ class Publisher:
         """A stream begins."""
         self.streams[stream] = rate
         self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
+
+    def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
+        """A stream goes on of which the daemon before has told so many lost samples, by each of these bundles."""
+        self._lost.update({(stream, bundle): lost for bundle in bundles})
 
     def closed(self, stream: str, sample: int, status: Status) -> None:
         """A stream is over after `sample` samples, and all its events are out."""

@@ -57,7 +57,7 @@ class Service:
         self.history.answer_on(self.control)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
-        self._state = StateFile(config.state)
+        self._state = StateFile(config.state, self.history.flush)
         self._reloader = Reloader(reread or (lambda: config), self._build, self._intake.bell)
         self._sourcing = Sourcing(
             config,
@@ -145,7 +145,7 @@ class Service:
 
     def main_loop(self) -> None:
         """Take samples, step, publish; until it is stopped, or until all sources have finished if that is asked for."""
-        self._watch.serve(self._intake.inlets, self.sinks)
+        self._watch.serve(self._intake.inlets, (self.history, *self.sinks), journal=self.history, state=self._state)
         self._await_subscribers()
         self._running = len(self._intake.inlets)
         self._intake.start()

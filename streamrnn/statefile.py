@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -61,12 +62,17 @@ Fresh = dict[str, tuple[str, Snapshot]]
 class StateFile:
     """Opened at start-up by one daemon; then written by a thread of its own, so that no disk holds up the engine."""
 
-    def __init__(self, config: StateConfig) -> None:
+    def __init__(self, config: StateConfig, before: Callable[[], None] = lambda: None) -> None:
+        """`before` is called, by the writing thread, before each write: a state may not be ahead of the journal.
+
+        For what it has heard is not heard again, and who missed what was said of it has only the journal to ask.
+        """
         self.every_s = config.every_s
         self.place = config.directory  # "" if nothing is kept
         self.trouble = ""  # why the file could not be read or the last write failed, for people
         self._directory = Path(config.directory)
         self._lock = -1
+        self._before = before
         self._writer = threading.Thread(target=lambda: None)
 
     def open(self) -> Kept:
@@ -135,6 +141,7 @@ class StateFile:
         if len(data) > LARGEST:
             self.trouble = f"state {self.place}: {len(data)} bytes are too many; serve fewer streams or bundles"
             return
+        self._before()
         try:
             _write(self._directory, data)
             self.trouble = ""

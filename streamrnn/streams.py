@@ -6,6 +6,8 @@ import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import msgspec
+
 from streamrnn import snapshot
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.engine import Engine
@@ -24,12 +26,13 @@ _EPOCHS_A_RUN = 1 << 20
 
 @dataclass(slots=True)
 class _Open:
-    """An open stream: who brings it, the run in which its samples are counted ("": it cannot be resumed), and what was
-    last kept of it."""
+    """An open stream: who brings it, the run in which its samples are counted ("": it cannot be resumed), what was
+    last kept of it, and how many samples were lost that the engine does not count."""
 
     inlet: Inlet
     run: str
     last: tuple[Snapshot, ...] = ()
+    lost_before: int = 0
 
 
 class Streams:
@@ -130,7 +133,8 @@ class Streams:
                 continue
             # In the midst of something what was kept of it before still holds.
             with contextlib.suppress(StreamError):
-                each.last = (self._engine.snapshot(stream),)
+                taken = self._engine.snapshot(stream)
+                each.last = (msgspec.structs.replace(taken, lost=taken.lost + each.lost_before),)
             for taken in each.last:
                 fresh[stream] = (each.run, taken)
         return Kept(self._runs, dict(self._kept)), fresh
@@ -165,11 +169,14 @@ class Streams:
             first = max(0, self._runs - 1) * _EPOCHS_A_RUN
             epoch = max(self._epochs.get(stream, -1) + 1, first)
             self._engine.open(stream, item.rate, item.channels, inlet.config.bundles or None, epoch=epoch)
-        self._open[stream] = _Open(inlet, item.run, taken)
+        before = sum(each.lost for each in taken) - self._engine.counts(stream).lost
+        self._open[stream] = _Open(inlet, item.run, taken, before if taken else 0)
         inlet.streams.add(stream)
         self.opened += 1
         self._publisher.opened(stream, item.rate, item.channels)
         for each in taken:
+            told = each.lost - sum(lost.end - lost.start for lost in each.untold)
+            self._publisher.resumed(stream, [heard.bundle for heard in each.listeners], told)
             self._publisher.status(stream, Status("restored", how), each.expected)
             if each.expected:
                 inlet.source.resumed(stream, each.expected)
@@ -195,7 +202,11 @@ class Streams:
                 return f"goes on with sample {there.expected}", (there,)
         else:
             refusal = f"its samples up to {item.first} cannot be had any more"
-        self._engine.open(item.stream, item.rate, item.channels, bundles, epoch=there.epoch, start=there.expected)
+        # A gap that it was in the midst of has not been told.
+        start = there.untold[0].start if there.untold else there.expected
+        self._engine.open(item.stream, item.rate, item.channels, bundles, epoch=there.epoch, start=start)
+        for each in there.untold:
+            self._engine.lose(item.stream, each.end, each.reason)
         self._engine.forget(item.stream, OTHER_MEMORY)
         return f"goes on with sample {there.expected}, without its memory: {refusal}", (there,)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from streamrnn.daemon_config import HealthConfig
 from streamrnn.engine import Engine, Serving
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 SURVEY_S = 1.0
 _AGAIN_S, _AT_MOST_EVERY_S = 10.0, 600.0  # a sink that goes on losing is announced ever more rarely
 _OVER = ("ended", "failed", "refused", "suspended")
+
+
+class Store(Protocol):
+    """What keeps something on disk: where, "" if nowhere, and why it cannot now, "" if it can."""
+
+    place: str
+
+    @property
+    def trouble(self) -> str:
+        """For people."""
 
 
 class Tally(Sink):
@@ -83,6 +93,7 @@ class Watch:
         self._health: list[Health] = []
         self._inlets: Sequence[Inlet] = ()
         self._sinks: Sequence[Sink] = ()
+        self._stores: Mapping[str, Store] = {}
         self._woken = self._survey_at = time.monotonic()
         self._announced: dict[Sink, tuple[int, float, float]] = {}
         self.meter.set("build_info", 1.0, VERSION, platform.python_version())
@@ -99,9 +110,10 @@ class Watch:
         """The bundle, with its steps counted and timed; each is progress."""
         return self.meter.measured(serving, self.vitals.moved)
 
-    def serve(self, inlets: Sequence[Inlet], sinks: Sequence[Sink]) -> None:
+    def serve(self, inlets: Sequence[Inlet], sinks: Sequence[Sink], **stores: Store) -> None:
         """All is proved, bound and open: say that we are ready."""
-        self._inlets, self._sinks = inlets, sinks
+        self._inlets, self._sinks = inlets, [each for each in sinks if each.place]
+        self._stores = {name: each for name, each in stores.items() if each.place}
         self._woken = time.monotonic()
         self.vitals.serve()
 
@@ -154,6 +166,8 @@ class Watch:
             meter.set("sink_lost_total", sink.lost, sink.place)
             if sink.subscribers >= 0:
                 meter.set("subscribers", sink.subscribers, sink.place)
+        for name, store in self._stores.items():
+            meter.set("store_trouble", float(bool(store.trouble)), name)
         meter.survey(now)
         vitals, found = self.vitals, sum(meter.values["detections_total"].values())
         vitals.lacking = "" if running else "no source is left"

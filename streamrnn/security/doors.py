@@ -31,6 +31,15 @@ _ENTER: dict[str, frozenset[Role]] = {
     "ingest": frozenset(("ingest", "admin")),
     "control": frozenset(ROLES),
 }
+# The system asks a peer that is silent, and gives up one that does not answer.
+_PROBED = (
+    (zmq.TCP_KEEPALIVE, 1),
+    (zmq.TCP_KEEPALIVE_IDLE, GONE_S - 2),
+    (zmq.TCP_KEEPALIVE_INTVL, 1),
+    (zmq.TCP_KEEPALIVE_CNT, 2),
+    (zmq.TCP_MAXRT, GONE_S * 1000),
+)
+_CONNECTING_MS = 2000  # after which a connection is tried anew: the system alone waits ever longer between two tries
 _ZAP = "inproc://zeromq.zap.01"  # where libzmq asks, https://rfc.zeromq.org/spec/27/
 _EVENTS = (
     zmq.EVENT_ACCEPTED
@@ -58,11 +67,7 @@ def secure(
         # Never ZeroMQ's heartbeats at a server: one to a peer that has gone while its messages fill the queue ends the
         # process by an assertion of libzmq (issues 3937 and 4767 there). The system finds out who has gone as well.
         (zmq.HEARTBEAT_IVL, 0),
-        (zmq.TCP_KEEPALIVE, 1),
-        (zmq.TCP_KEEPALIVE_IDLE, GONE_S - 2),
-        (zmq.TCP_KEEPALIVE_INTVL, 1),
-        (zmq.TCP_KEEPALIVE_CNT, 2),
-        (zmq.TCP_MAXRT, GONE_S * 1000),
+        *_PROBED,
     ):
         server.setsockopt(option, value)
     if keys:
@@ -75,7 +80,12 @@ def secure(
 
 
 def introduce(client: zmq.Socket[bytes], keys: str) -> None:
-    """Before a client's socket connects: show the keys in the file `keys`, if there is one. Raises ConfigError."""
+    """Before a client's socket connects: show the keys in the file `keys`, if there is one. Raises ConfigError.
+
+    One who only listens never learns that its cable was pulled for so long that the daemon gave it up, unless it asks.
+    """
+    for option, value in (*_PROBED, (zmq.CONNECT_TIMEOUT, _CONNECTING_MS)):
+        client.setsockopt(option, value)
     if not keys:
         return
     pair = certificates.load_client(Path(keys))

@@ -26,6 +26,12 @@ def by_form(short: int, long: int) -> int:
     return long if LONG else short
 
 
+def injected(**faults: str) -> dict[str, str]:
+    """The environment of a process with faults inside, see injected/sitecustomize.py."""
+    path = [str(Path(__file__).parent / "injected"), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **faults}
+
+
 def free_endpoint() -> str:
     """A port that nobody listens at now, and that stays the daemon's when it is started again."""
     with socket.create_server(("127.0.0.1", 0)) as found:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import judge
-import pytest
 from daemons import command
+from disks import read_only
 from oracle import Oracle
 from producer import Playing
 from setting import Setting, by_form
@@ -85,24 +83,12 @@ def test_a_disk_that_is_full_costs_lines_that_are_counted_and_no_result_on_the_w
 
 
 def test_a_disk_that_is_read_only_is_one_line(tmp_path: Path, tiny_bundle: Path) -> None:
-    place = tmp_path / "disk"
-    place.mkdir()
-    root = os.geteuid() == 0
-    if root:
-        mount = ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "none", str(place)]
-        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("root may write everywhere, and no file system may be mounted here")
-    else:
-        place.chmod(0o500)
-    try:
+    with read_only(tmp_path / "disk") as place:
         sink = {"kind": "jsonl", "path": str(place / "out.jsonl")}
         with Setting(tmp_path, tiny_bundle, sinks=[sink]) as setting:
             line = fails(setting.config)
-        assert str(place) in line
-        assert "choose another path" in line
-    finally:
-        if root:
-            subprocess.run(["umount", str(place)], check=True)
+    assert str(place) in line
+    assert "choose another path" in line
 
 
 def test_a_reader_that_is_gone_costs_its_lines_and_nothing_else(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -13,8 +13,10 @@ import judge
 import pytest
 from oracle import Oracle
 from producer import Playing, Producer
-from setting import Setting, by_form
+from setting import Setting, by_form, injected
 from supervisor import Supervisor
+
+from streamrnn.client import Control
 
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
@@ -113,6 +115,30 @@ def test_a_third_of_a_processor_delays_results_and_loses_none(setting: Setting) 
         thread.join()
         assert not setting.verdict(oracle, *producers)
         assert not any(judge.gaps(oracle.messages, each.stream) for each in producers)
+
+
+def test_an_interpreter_that_is_held_for_half_a_second_again_and_again_loses_nothing(setting: Setting) -> None:
+    daemon = setting.start(env=injected(FAULT_STALLS="0.5 0.5"))
+    waits = []
+    with Oracle(setting.results) as oracle:
+        oracle.greeted()
+        producer = setting.producer("mic", 1e3)
+        with Playing([producer]) as playing, Control(daemon.control) as control:
+            for _ in range(by_form(20, 600)):
+                asked = time.monotonic()
+                control.call("ping")
+                waits.append(time.monotonic() - asked)
+                time.sleep(0.15)
+            recognises(oracle, producer, time.monotonic())
+            playing.finish()
+            oracle.over("mic")
+        assert not setting.verdict(oracle, producer)
+        assert not judge.gaps(oracle.messages, "mic")
+        beats = [record.at for record in oracle.records if record.message.kind == "heartbeat"]
+    print(f"an answer took {max(waits):.2f} s at most")
+    assert 0.3 < max(waits) < 2.0
+    assert max(after - before for before, after in itertools.pairwise(beats)) < 3.0
+    assert daemon.stop() < 2.0
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: apt-get install faketime")
