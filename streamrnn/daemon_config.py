@@ -10,8 +10,8 @@ from streamrnn.clips import ClipsConfig
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
-from streamrnn.health import address_of
 from streamrnn.history import HistoryConfig
+from streamrnn.loopback import address_of
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 from streamrnn.security import guarded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
 import threading
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from streamrnn.errors import ConfigError, DeviceError
+from streamrnn.loopback import address_of
 from streamrnn.metrics import METRICS, Labels, Meter
 from streamrnn.vitals import Vitals
 
@@ -22,23 +22,6 @@ _PATIENCE_S = 5.0
 _PLAIN = "text/plain; charset=utf-8"
 
 Page = tuple[int, str, bytes]
-
-
-def address_of(endpoint: str) -> tuple[str, int]:
-    """Host and port of `http://127.0.0.1:9464`, port 0 for `*`. Raises ConfigError if it is not on this machine."""
-    scheme, _, place = endpoint.partition("://")
-    host, _, port = place.rstrip("/").rpartition(":")
-    host = host.strip("[]")
-    if scheme != "http" or not host or not (port == "*" or (port.isdecimal() and int(port) < 65536)):
-        raise ConfigError(f"health.endpoint: {endpoint!r} is no endpoint; write http://127.0.0.1:9464")
-    loopback = host == "localhost"
-    with contextlib.suppress(ValueError):
-        loopback = loopback or ipaddress.ip_address(host).is_loopback
-    if not loopback:
-        raise ConfigError(
-            f"health.endpoint: {host} can be reached from other machines; use 127.0.0.1 and put a proxy in front of it"
-        )
-    return host, 0 if port == "*" else int(port)
 
 
 class Health:

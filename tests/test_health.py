@@ -29,7 +29,7 @@ from tones import HOP, RATE
 from streamrnn.client import Pusher
 from streamrnn.errors import ConfigError
 from streamrnn.events import BundleRef
-from streamrnn.health import address_of
+from streamrnn.loopback import address_of
 from streamrnn.metrics import Histogram, Meter
 from streamrnn.notify import Notifier, take_from_environment
 from streamrnn.publisher import Publisher

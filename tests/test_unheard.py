@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,18 @@ from hypothesis import strategies as st
 from tones import HOP, RATE
 
 from streamrnn import bundle
+from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
 from streamrnn.closing import close
 from streamrnn.engine import Engine, serving
 from streamrnn.events import Event, Heard, Lost
+from streamrnn.intake import Intake
+from streamrnn.publisher import Publisher
+from streamrnn.sinks import Sink
+from streamrnn.sources import Source, SourceConfig
+from streamrnn.statefile import Kept
+from streamrnn.streams import Streams
 from streamrnn.testing.signals import sentence
+from streamrnn.wire import Message, Status
 
 _WHY = "no time"
 
@@ -102,3 +111,61 @@ def test_parts_are_closed_at_once_and_none_holds_up_another() -> None:
     assert 0.3 < time.monotonic() - begun < 5.0
     assert told == ["stuck: did not end in time", "broken: broke, RuntimeError: a fault", "one: 0 lost"]
     never.set()
+
+
+class _Silent(Source):
+    """A source whose items the test hands over itself."""
+
+    def items(self) -> Iterator[Item]:
+        yield from ()
+
+
+class _Kept(Sink):
+    """What was published."""
+
+    place = "here"
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def publish(self, message: Message, parts: list[bytes]) -> None:
+        self.messages.append(message)
+
+    def close(self, seconds: float) -> str:
+        return ""
+
+
+def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with_a_gap(engine_of) -> None:
+    engine, sink = engine_of(), _Kept()
+    streams = Streams(engine, Publisher([sink], []), 10, Kept(runs=1))
+    intake = Intake()
+    inlet = intake.add(_Silent("here"), SourceConfig())
+
+    def chunk(stream: str, start: int, n: int) -> Chunk:
+        return Chunk(stream, start, np.zeros((n, 1), np.float32))
+
+    for stream, run in (("pushed", "r1"), ("played", "")):
+        streams.hear(inlet, Opened(stream, RATE, 1, 0, run))
+        streams.hear(inlet, chunk(stream, 0, 8000))
+    engine.run()
+    streams.settle()
+    streams.snapshots()
+    for stream in ("pushed", "played"):
+        streams.hear(inlet, chunk(stream, 8000, 1000))
+        streams.leave(inlet, chunk(stream, 9000, 600))
+        streams.leave(inlet, chunk(stream, 9600, 400))
+    streams.leave(inlet, Ended("pushed"))  # its client, who is not told that it is over, says so again
+    for stream in list(inlet.streams):
+        streams.stop(inlet, stream)
+    lost = streams.abandon()
+    streams.settle()
+    assert _gaps(lost, "pushed") == []
+    assert _gaps(lost, "played") == [(8000, 9000, STOPPED), (9000, 10_000, STOPPED)]
+    told = {each.stream: (each.body, each.t.sample) for each in sink.messages if isinstance(each.body, Status)}
+    assert told == {
+        "pushed": (Status("suspended", "may go on with sample 8000"), 8000),
+        "played": (Status("ended", ""), 10_000),
+    }
+    run, kept = streams.snapshots()[1]["pushed"]
+    assert (run, kept.expected) == ("r1", 8000)
+    intake.bell.close()
