@@ -232,7 +232,8 @@ class Service:
             if isinstance(entry, Closed):
                 self._close(inlet, entry.error)
             elif not inlet.leaving:
-                self._streams.hear(inlet, entry)
+                late = self._stopping and not self._left(_IN_S)
+                (self._streams.leave if late else self._streams.hear)(inlet, entry)
         self.control.work()
         self._sourcing.handover.work()
         self._reloader.work(self._swap, lambda state, text: self._publisher.status(NOBODY, Status(state, text)))
