@@ -1,4 +1,4 @@
-"""The bundles that a daemon's config names, opened and proved: those that serve, and the shadows beside them."""
+"""What a daemon's config names: the bundles that serve and the shadows beside them, opened and proved; its sources."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from streamrnn import bundle
+from streamrnn import bundle, sources
 from streamrnn.bundle import Bundle
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Serving, serving
 from streamrnn.errors import ConfigError
 from streamrnn.recognizer import Recognizer
+from streamrnn.sources import SourceConfig
 
 
 def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
@@ -60,3 +61,9 @@ def _beside(shadow: Recognizer, served: Sequence[Recognizer], where: str) -> str
     raise ConfigError(
         f"{where}: no bundle that serves has its labels ({labels}) and channels; put it under `bundles:` instead"
     )
+
+
+def source_configs(config: DaemonConfig, names: Sequence[str]) -> list[SourceConfig]:
+    """Its sources, where its bundles have these names, those of shadows last. Raises ConfigError."""
+    names = names[: len(config.bundles)]  # shadows hear what those do
+    return [sources.checked(each, names, f"sources[{i}]") for i, each in enumerate(config.sources)]

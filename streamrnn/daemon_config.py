@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from streamrnn.clips import ClipsConfig
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
 from streamrnn.errors import ConfigError
@@ -77,6 +78,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: ControlConfig = ControlConfig()
     state: StateConfig = StateConfig()
     history: HistoryConfig = HistoryConfig()
+    clips: ClipsConfig = ClipsConfig()
     security: SecurityConfig = SecurityConfig()
     until: Literal["stopped", "finished"] = "stopped"
 

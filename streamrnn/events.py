@@ -55,8 +55,8 @@ class Lost(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """What the engine says: `sample` counts the source samples heard when it was decided; no clock is in it.
 
-    `epoch` grows whenever the stream's memory was lost; `id` names a detection or segment for ever, so that one that is
-    sent again is known as the same.
+    `epoch` grows whenever the stream's memory was lost; `id` names an event of a recording or
+    of one counting of a stream, so that one that is sent again is known as the same.
     """
 
     kind: str
@@ -71,7 +71,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def event_id(stream: str, sha: str, epoch: int, label: str, start: int) -> str:
-    """The name of an event for ever: 16 hexadecimal digits of what identifies it."""
+    """The name of an event, the same each time it is told: 16 hexadecimal digits of what identifies it."""
     text = "\0".join((stream, sha, str(epoch), label, str(start)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -24,18 +24,23 @@ class _Job:
 
 
 class Handover:
-    """Any thread may `ask`; the engine's does its `work` when its bell has rung."""
+    """Any thread may `ask` or `leave`; the engine's does its `work` when its bell has rung."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._jobs: deque[_Job] = deque()
         self._lock = threading.Lock()
 
-    def ask(self, do: Callable[[], None]) -> None:
-        """Wait until it is done. Raises the UserError that `do` does, and DeviceError if it was not begun in time."""
+    def leave(self, do: Callable[[], None]) -> _Job:
+        """Have it done, whenever that is, and do not wait; from signal handlers too, for it takes no lock."""
         job = _Job(do)
         self._jobs.append(job)
         self._bell.ring()
+        return job
+
+    def ask(self, do: Callable[[], None]) -> None:
+        """Wait until it is done. Raises the UserError that `do` does, and DeviceError if it was not begun in time."""
+        job = self.leave(do)
         if not job.done.wait(_WAIT_S):
             with self._lock:
                 job.given_up = not job.done.is_set()

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamrnn import disk
 from streamrnn.errors import DeviceError
 
 if sys.platform != "win32":
@@ -190,7 +191,7 @@ class Journal:
             os.write(file, MAGIC)
             os.fsync(file)
             os.replace(new, self.directory / segment.name)
-            _sync_directory(self.directory)
+            disk.sync(self.directory)
         except OSError:
             os.close(file)
             # Each record that finds the disk full tries anew: they must not each leave a file.
@@ -254,13 +255,3 @@ def _whole(data: bytes, at: int) -> int:
     header = _header(data, at)
     end = at + _SIZE + header[1] if header else 0
     return end if end <= len(data) else 0
-
-
-def _sync_directory(directory: Path) -> None:
-    # Only so a new name outlasts a loss of power; Windows knows no such thing.
-    if sys.platform != "win32":
-        folder = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -34,6 +34,8 @@ class Publisher:
         self.run = run or new_run()
         self.streams: dict[str, int] = {}  # those open, with their rate in Hz
         self.kinds: Counter[str] = Counter()  # messages by kind, for the summary
+        self._countings: dict[str, str] = {}  # of those streams, within which their samples are counted
+        self._counted = 0
         self._sinks = sinks
         self.bundles = tuple(bundles)  # that are served now
         self._control = control
@@ -44,9 +46,14 @@ class Publisher:
         self._hello_at = 0.0
         self._asked = False
 
-    def opened(self, stream: str, rate: int, channels: int) -> None:
-        """A stream begins."""
+    def opened(self, stream: str, rate: int, channels: int, run: str = "") -> None:
+        """A stream begins, or goes on in the `run` of who brings it; without one its samples are counted anew.
+
+        One of its name before it is closed first.
+        """
         self.streams[stream] = rate
+        self._counted += 1
+        self._countings[stream] = run or f"{self.run}.{self._counted}"
         self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
 
     def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
@@ -57,6 +64,7 @@ class Publisher:
         """A stream is over after `sample` samples, and all its events are out."""
         self.status(stream, status, sample)
         self.streams.pop(stream, None)
+        self._countings.pop(stream, None)
         for key in [key for key in self._lost if key[0] == stream]:
             del self._lost[key]
 
@@ -136,6 +144,7 @@ class Publisher:
             readiness=readiness,
             gap=gap,
             id=name,
+            counting=self._countings.get(stream, ""),
             body=body,
         )
         self.kinds[kind] += 1

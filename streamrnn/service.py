@@ -9,11 +9,13 @@ import zmq
 
 from streamrnn import assembly, bundle, sinks, sources
 from streamrnn.bundle import Bundle
+from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, Serving
-from streamrnn.errors import ConfigError, UserError, did_you_mean
+from streamrnn.errors import UserError
 from streamrnn.events import Event
+from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
@@ -21,7 +23,6 @@ from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
 from streamrnn.sinks import Sink
-from streamrnn.sources import SourceConfig
 from streamrnn.sourcing import Sourcing
 from streamrnn.statefile import StateFile
 from streamrnn.streams import Streams
@@ -32,7 +33,7 @@ from streamrnn.wire import NOBODY, Status
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
 # Of the 2 s in which a daemon is gone after it was asked: by when what is on its way in, through, to the disk and out
 # must be done. What is not is declared; stopping.GONE_S ends what hangs.
-_IN_S, _THROUGH_S, _KEPT_S, _OUT_S = 0.4, 0.8, 1.0, 1.2
+_IN_S, _THROUGH_S, _KEPT_S, _OUT_S = 0.3, 0.6, 0.8, 1.0
 
 
 class Service:
@@ -55,13 +56,22 @@ class Service:
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
         self.history.answer_on(self.control)
+        self._clips = Clips(config.clips, self._watch.meter, self.control)
         self._poller = zmq.Poller()
         self._running = 0  # sources that have not ended
         self._state = StateFile(config.state, self.history.flush)
-        self._reloader = Reloader(reread or (lambda: config), self._build, self._intake.bell)
+        self._handover = Handover(self._intake.bell)
+        self._reloader = Reloader(
+            reread or (lambda: config),
+            self._build,
+            self._swap,
+            tell=lambda status: self._tell(NOBODY, status),
+            handover=self._handover,
+        )
         self._sourcing = Sourcing(
             config,
             self._intake,
+            self._handover,
             served=lambda: [each.name for each in self._engine.servings if not each.beside],
             tell=self._tell,
             entered=self._run,
@@ -103,7 +113,7 @@ class Service:
         self._publisher = Publisher(
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
-        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept)
+        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept, self._clips)
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -160,7 +170,7 @@ class Service:
                 self.stop("all sources have finished")
 
     def shutdown(self) -> Summary:
-        """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop.
+        """Drain what is on its way, say goodbye and close everything, all of it within 1.2 s of the stop.
 
         What there was no time for is declared: samples as gaps, messages and state among the troubles.
         """
@@ -199,10 +209,11 @@ class Service:
         limits = self.config.engine
         self._bundles, servings = self._build(self.config)
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
-        configs = _sources(self.config, [each.name for each in servings])
+        configs = assembly.source_configs(self.config, [each.name for each in servings])
         for sink in self.config.sinks:
             # One by one: those before one that cannot be opened are closed again.
             self.sinks.append(sinks.build(sink))
+        self.sinks += self._clips.open()
         self.history.open(new_run())
         self._kept = self._state.open()
         self.control.bind(self.config.control)
@@ -232,11 +243,12 @@ class Service:
             if isinstance(entry, Closed):
                 self._close(inlet, entry.error)
             elif not inlet.leaving:
+                if self._streams.waits(entry):
+                    self._step()
                 late = self._stopping and not self._left(_IN_S)
                 (self._streams.leave if late else self._streams.hear)(inlet, entry)
         self.control.work()
-        self._sourcing.handover.work()
-        self._reloader.work(self._swap, lambda state, text: self._publisher.status(NOBODY, Status(state, text)))
+        self._handover.work()
         self._step()
 
     def _step(self) -> None:
@@ -318,21 +330,8 @@ class Service:
 def check(config: DaemonConfig) -> list[str]:
     """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
     names = [there.recognizer.name for there, _ in assembly.bundles(config)]
-    _sources(config, names)
+    assembly.source_configs(config, names)
     return names
-
-
-def _sources(config: DaemonConfig, bundles: Sequence[str]) -> list[SourceConfig]:
-    """The sources of a config, whose bundles are served. Raises ConfigError."""
-    configs, bundles = [], bundles[: len(config.bundles)]  # the others are shadows: they hear what those do
-    for i, each in enumerate(config.sources):
-        if not isinstance(each, SourceConfig):
-            raise ConfigError(f"sources[{i}]: {type(each).__name__} is no SourceConfig; derive it from that")
-        for name in each.bundles:
-            if name not in bundles:
-                raise ConfigError(f"sources[{i}].bundles: {name!r} is not served; {did_you_mean(name, bundles)}")
-        configs.append(each)
-    return configs
 
 
 def _milliseconds(seconds: float) -> int:

@@ -96,8 +96,7 @@ class Session:
         self._overlapping = False
         if start > self._expected:
             self._miss(Lost(self._expected, start, self.rate, MISSING))
-        with np.errstate(invalid="ignore"):
-            good: NDArray[np.bool_] = np.all(np.abs(samples) <= LARGEST, axis=1)
+        good = usable(samples)
         if good.all():
             self._hear(samples)
             return
@@ -257,3 +256,10 @@ class Session:
                 reading.remarks.append((frames, told))
             else:
                 listener.todo.append(told)
+
+
+def usable(samples: Samples) -> NDArray[np.bool_]:
+    """Which of samples `(time, channels)` can be heard: those that are finite and not beyond 1e15."""
+    with np.errstate(invalid="ignore"):
+        good: NDArray[np.bool_] = np.all(np.abs(samples) <= LARGEST, axis=1)
+    return good

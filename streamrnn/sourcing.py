@@ -12,7 +12,7 @@ from streamrnn import sources
 from streamrnn.config import Role, convert
 from streamrnn.control import Control, NoParams
 from streamrnn.daemon_config import DaemonConfig
-from streamrnn.errors import ConfigError, UserError, did_you_mean
+from streamrnn.errors import UserError, did_you_mean
 from streamrnn.handover import Handover
 from streamrnn.intake import Inlet, Intake
 from streamrnn.registry import PlugConfig
@@ -43,6 +43,7 @@ class Sourcing:
         self,
         config: DaemonConfig,
         intake: Intake,
+        handover: Handover,
         *,
         served: Callable[[], Sequence[str]],
         tell: Callable[[str, Status], None],
@@ -50,11 +51,10 @@ class Sourcing:
     ) -> None:
         """`served` names the bundles that a source may name, `tell` publishes the status of a stream or of NOBODY, and
         `entered` is told of a source that is to run."""
-        self._config, self._intake = config, intake
+        self._config, self._intake, self._handover = config, intake, handover
         self._served, self._tell, self._entered = served, tell, entered
         self._streams: tuple[Streams, ...] = ()
         self._one_at_a_time = threading.Lock()
-        self.handover = Handover(intake.bell)
 
     def answer_on(self, control: Control) -> None:
         """Let `control` call it."""
@@ -87,9 +87,7 @@ class Sourcing:
     def check(self, names: Sequence[str]) -> None:
         """Raises ConfigError if a source names a bundle that is not among these names."""
         for inlet in self._intake.inlets:
-            for name in inlet.config.bundles:
-                if name not in names:
-                    raise ConfigError(f"source {inlet.name}: its bundle {name!r} is not served any more; keep it")
+            sources.checked(inlet.config, names, f"source {inlet.name}")
 
     def _pause(self, name: str) -> dict[str, Any]:
         inlet = self._find(name)
@@ -123,14 +121,14 @@ class Sourcing:
             source = sources.build(config)
             names: list[str] = []
             try:
-                self.handover.ask(lambda: names.append(self._enter(source, config)))
+                self._handover.ask(lambda: names.append(self._enter(source, config)))
             except UserError:
                 source.close()
                 raise
             return {"source": names[0]}
 
     def _enter(self, source: sources.Source, config: SourceConfig) -> str:
-        self._check_bundles(config)  # others may be served by now
+        sources.checked(config, self._served(), "source")  # others may be served by now
         inlet = self._intake.add(source, config)
         self._entered(inlet)
         self._tell(NOBODY, Status("added", f"source {inlet.name}"))
@@ -141,16 +139,7 @@ class Sourcing:
         before = tuple(inlet.config for inlet in list(self._intake.inlets) if not inlet.closed)
         added = convert(document, _SOURCE, f"sources[{len(before)}]")
         config = msgspec.structs.replace(self._config, sources=(*before, added)).sources[-1]
-        if not isinstance(config, SourceConfig):
-            raise ConfigError(f"source: {type(config).__name__} is no SourceConfig; derive it from that")
-        self._check_bundles(config)
-        return config
-
-    def _check_bundles(self, config: SourceConfig) -> None:
-        served = self._served()
-        for name in config.bundles:
-            if name not in served:
-                raise ConfigError(f"source.bundles: {name!r} is not served; {did_you_mean(name, served)}")
+        return sources.checked(config, self._served(), "source")
 
     def _find(self, name: str) -> Inlet:
         there = [each for each in self._intake.inlets if not each.leaving]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,13 +19,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from streamrnn import snapshot
+from streamrnn import disk, snapshot
 from streamrnn.errors import DeviceError, plain
 from streamrnn.recognizer import Positive
 from streamrnn.snapshot import Snapshot
-
-if sys.platform != "win32":
-    import fcntl
 
 NAME = "streams.state"
 MAGIC = b"SRSTATE1\n"
@@ -79,16 +75,7 @@ class StateFile:
         """What the daemon before has left, its run counted. Raises DeviceError if nothing can be kept there."""
         if not self.place:
             return Kept()
-        try:
-            self._directory.mkdir(0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-            if sys.platform != "win32":
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._let_go()
-            raise DeviceError(f"state {self.place}: in use by another daemon; give each a directory") from None
-        except OSError as error:
-            raise DeviceError(f"state {self.place}: {error.strerror}; choose a directory it may write to") from None
+        self._lock = disk.claim(self._directory, "state")
         kept = self._read()
         # Counted before anything is served: epochs of this run are never those of one before, however it ended.
         counted = Kept(kept.runs + 1, kept.streams)
@@ -178,14 +165,6 @@ class StateFile:
 def _write(directory: Path, data: bytes) -> None:
     """Raises OSError; the file is then the one before."""
     partial = directory / f"{NAME}.new"
-    with partial.open("wb") as file:
-        file.write(MAGIC + hashlib.sha256(data).digest() + data)
-        file.flush()
-        os.fsync(file.fileno())
+    disk.write_out(partial, MAGIC + hashlib.sha256(data).digest() + data)
     partial.replace(directory / NAME)
-    if sys.platform != "win32":
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)  # so that the new name outlives a power cut
-        finally:
-            os.close(handle)
+    disk.sync(directory)

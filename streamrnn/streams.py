@@ -10,6 +10,7 @@ import msgspec
 
 from streamrnn import snapshot
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
+from streamrnn.clips.keeping import Clips
 from streamrnn.engine import Engine
 from streamrnn.errors import StreamError
 from streamrnn.events import Event
@@ -38,11 +39,12 @@ class _Open:
 class Streams:
     """What the daemon knows of its streams beside the engine; used by the engine's thread."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, max_streams: int, kept: Kept) -> None:
-        """`kept` is what the daemon before has left."""
+    def __init__(self, engine: Engine, publisher: Publisher, max_streams: int, kept: Kept, clips: Clips) -> None:
+        """`kept` is what the daemon before has left; `clips` hear all that the engine is given, if any are kept."""
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
         self._engine, self._publisher, self._max_streams = engine, publisher, max_streams
+        self._taps = clips.taps
         self._open: dict[str, _Open] = {}
         self._runs = kept.runs
         # Of streams that have not come again: the latest, as many as there may be.
@@ -67,10 +69,16 @@ class Streams:
                 self._publisher.status(item.stream, Status("refused", str(error)))
             inlet.source.refused(item.stream, error)
 
+    def waits(self, item: Item) -> bool:
+        """Whether an item opens a stream of whose name another is not over yet: what is told of that one goes first."""
+        return isinstance(item, Opened) and any(stream == item.stream for _, stream, _, _ in self._ending)
+
     def end(self, inlet: Inlet, stream: str, status: Status) -> None:
         """A stream is over, as the status says; that is told when its last events are out."""
         counts = self._engine.counts(stream)
         self._engine.finish(stream)
+        for tap in self._taps:
+            tap.ended(stream)
         inlet.streams.discard(stream)
         del self._open[stream]
         self.heard += counts.heard
@@ -83,6 +91,8 @@ class Streams:
         if self._runs and self._open[stream].run:
             inlet.streams.discard(stream)
             self._suspended.append(stream)
+            for tap in self._taps:
+                tap.ended(stream)
         else:
             self.end(inlet, stream, Status("ended", ""))
 
@@ -120,6 +130,8 @@ class Streams:
         for stream in suspended:
             sample = fresh[stream][1].expected if stream in fresh else self._engine.counts(stream).expected
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
+        for tap in self._taps:
+            tap.settle()
 
     def reset(self, stream: str) -> None:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
@@ -146,8 +158,10 @@ class Streams:
             self._begin(inlet, item)
         elif isinstance(item, Chunk):
             self._engine.push(stream, item.start, item.samples)
+            self._tap(item)
         elif isinstance(item, Gap):
             self._engine.lose(stream, item.end, item.reason)
+            self._tap(item)
         elif isinstance(item, Note):
             self._publisher.status(stream, Status(item.state, item.text), self._engine.counts(stream).expected)
         elif item.reason == STOPPED:
@@ -157,6 +171,10 @@ class Streams:
             self.end(inlet, stream, Status("ended", item.reason))
             return
         inlet.source.taken(item)
+
+    def _tap(self, item: Chunk | Gap) -> None:
+        for tap in self._taps:
+            tap.heard(item, self._engine.counts(item.stream))
 
     def _begin(self, inlet: Inlet, item: Opened) -> None:
         stream = item.stream
@@ -173,7 +191,9 @@ class Streams:
         self._open[stream] = _Open(inlet, item.run, taken, before if taken else 0)
         inlet.streams.add(stream)
         self.opened += 1
-        self._publisher.opened(stream, item.rate, item.channels)
+        for tap in self._taps:
+            tap.opened(item, self._engine.counts(stream))
+        self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             told = each.lost - sum(lost.end - lost.start for lost in each.untold)
             self._publisher.resumed(stream, [heard.bundle for heard in each.listeners], told)

@@ -185,7 +185,7 @@ class Watch:
             if now < due:
                 continue
             if sink.lost > before:
-                told.append(f"{sink.place}: {sink.lost - before} messages lost: {sink.loss}")
+                told.append(f"{sink.place}: {sink.lost - before} {sink.lost_are} lost: {sink.loss}")
                 self._announced[sink] = (sink.lost, now + pause, min(2 * pause, _AT_MOST_EVERY_S))
             else:
                 self._announced[sink] = (before, 0.0, _AGAIN_S)

@@ -95,7 +95,11 @@ class _Version(msgspec.Struct, frozen=True):
     v: int
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class _Counted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    counting: str = ""  # left out where there is no stream, and by daemons of a version before
+
+
+class Envelope(_Counted, frozen=True):
     """What every message has beside its body; see `Message`."""
 
     v: int
@@ -119,8 +123,9 @@ class Message(Envelope, frozen=True):
     """One published result.
 
     `run` is new a process start; `seq` counts the messages of its topic in a run, from 1; `epoch` grows whenever the
-    stream's memory was lost; `gap` is how many samples of the stream were lost so far; `id` names a detection or
-    segment for ever, "" for other kinds; `body` is what its kind says.
+    stream's memory was lost; `gap` is how many samples of the stream were lost so far; `id` names an event of
+    its `counting`, "" for kinds that are none; within a `counting` sample n of the stream is the same sample for ever,
+    over restarts too, "" where there is no stream; `body` is what its kind says.
     """
 
     body: Body

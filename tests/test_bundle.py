@@ -215,7 +215,7 @@ def test_a_broken_bundle_is_one_line_of_a_command(
     assert str(place) in said.err
 
 
-@pytest.mark.parametrize("name", ["digits", "wakeword"])
+@pytest.mark.parametrize("name", ["digits", "voice", "wakeword"])
 def test_what_is_shipped_proves_itself_and_names_its_licences(name: str) -> None:
     bundle = read(shipped(name))
     prove(bundle, open_step(bundle, "onnx"))

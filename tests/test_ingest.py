@@ -201,7 +201,10 @@ def test_a_client_that_comes_back_in_time_goes_on_and_nobody_notices() -> None:
             assert client.answer() == Credit("mic", 1000)
             client.data(1100, 100)  # held, and lost with the connection
             client.data(3, 1)
-            assert client.error() == "overlap"
+            # In either order: the engine takes it while the client is told.
+            told = [client.answer(), client.answer()]
+            assert Credit("mic", 1) in told
+            assert [each.code for each in told if isinstance(each, Error)] == ["overlap"]
         with Client(taken.source.place) as client:
             client.send(Start("mic", RATE, run="r", first=500))
             assert client.answer() == Credit("mic", 2 * RATE, 1000)

@@ -71,8 +71,8 @@ class Station:
                 again._socket.poll(0)
         self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place))
 
-    def say(self, stream: str, name: str = "", *, reaches: str = "them") -> None:
-        self._send("detection", Heard("low", 0, 10, RATE, 0.9), stream, name, reaches)
+    def say(self, stream: str, name: str = "", *, reaches: str = "them", counting: str = "") -> None:
+        self._send("detection", Heard("low", 0, 10, RATE, 0.9), stream, name, reaches, counting)
         self.said.append((stream, self.seqs[topic(stream)]))
 
     def beat(self, *, reaches: str = "them") -> None:
@@ -91,12 +91,15 @@ class Station:
         self.history.close(5.0)
         self.bell.close()
 
-    def _send(self, kind: str, body: Body, stream: str = "_", name: str = "", reaches: str = "them") -> None:
+    def _send(
+        self, kind: str, body: Body, stream: str = "_", name: str = "", reaches: str = "them", counting: str = ""
+    ) -> None:
         bundle = BundleRef("_" if stream == "_" else "tones", "")
         where = wire.topic_of(kind, stream, bundle.name)
         self.seqs[where] = self.seqs.get(where, 0) + 1
         moment = Moment(0, 0, 0, 0)
-        message = Message(1, kind, stream, bundle, self.run, 0, self.seqs[where], moment, "", 0, name, body)
+        seq = self.seqs[where]
+        message = Message(1, kind, stream, bundle, self.run, 0, seq, moment, "", 0, name, body, counting=counting)
         parts = wire.encode(message)
         self.history.publish(message, parts)
         if reaches == "them":

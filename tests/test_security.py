@@ -318,7 +318,6 @@ def test_a_porter_leaves_with_its_socket(folder: Path) -> None:
         ("tcp://[::1]:5560", False),
         ("tcp://localhost:5560", False),
         ("ipc:///run/streamrnn/results", False),
-        ("inproc://results", False),
         ("tcp://*:5560", True),
         ("tcp://0.0.0.0:5560", True),
         ("tcp://[::]:5560", True),
@@ -340,11 +339,15 @@ def test_what_the_network_can_reach_needs_keys(endpoint: str, far: object, folde
     if not far:
         convert(document, DaemonConfig)
     else:
-        with pytest.raises(ConfigError, match=r"sinks\[1\].endpoint: .*keygen"):
+        known = endpoint.startswith("tcp://")  # what else reaches the network no config names at all
+        with pytest.raises(ConfigError, match=rf"sinks\[1\].endpoint: .*{'keygen' if known else 'no endpoint'}"):
             convert(document, DaemonConfig)
         with pytest.raises(ConfigError, match="reached from the network"):
             ZeromqSink(ZeromqConfig(endpoint=endpoint))
-    with_keys = convert({**document, "security": {"keys": str(folder)}}, DaemonConfig)
+    document["security"] = {"keys": str(folder)}
+    if far and not known:
+        return
+    with_keys = convert(document, DaemonConfig)
     assert isinstance(with_keys.sinks[1], ZeromqConfig)
     assert with_keys.sinks[1].keys == str(folder)
 

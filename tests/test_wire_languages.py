@@ -88,6 +88,29 @@ def test_a_client_in_javascript_is_told_what_is_gone(node: Path) -> None:
     assert lost == {"lost": topic("a"), "first": 2, "last": 3}
 
 
+def test_a_client_in_javascript_gives_what_is_told_again_once_and_what_is_said_again_again(node: Path) -> None:
+    with station() as before, listening(node, before) as process:
+        assert process.stdout
+        before.say("a", counting="c1")
+        assert json.loads(process.stdout.readline())["run"] == "r1"
+        results, place = before.results, before.control.place
+        before.close()
+        with station(run="r2", results=results, control=place) as after:
+            after.greet(subscriptions=7)
+            after.say("a", counting="c1")
+            after.say("a", counting="c2")
+            after.say("a", counting="", reaches="nobody")
+            after.say("a", counting="")  # of daemons of before nothing is known to be the same
+            after.bye()
+            out, wrong = process.communicate(timeout=30)
+    assert (process.returncode, wrong) == (0, "")
+    assert [(each["run"], each["seq"], each.get("counting")) for each in map(json.loads, out.splitlines())] == [
+        ("r2", 2, "c2"),
+        ("r2", 3, None),
+        ("r2", 4, None),
+    ]
+
+
 def test_what_the_page_says_of_control_is_so() -> None:
     page = (DOCS / "wire.md").read_text().split("## Control")[1]
     (shown,) = re.findall(r"```json call\n(.*?)\n```", page)

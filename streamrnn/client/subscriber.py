@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -12,6 +12,7 @@ import zmq
 
 from streamrnn import wire
 from streamrnn.client.connection import Connection
+from streamrnn.client.known import Known
 from streamrnn.client.ledger import Begin, Ledger, Missing
 from streamrnn.client.recovery import AUTO, Loss, Recovery
 from streamrnn.errors import did_you_mean
@@ -21,7 +22,6 @@ from streamrnn.wire import Beat, Hello, Message, WireError
 STALE_S = 3.0  # without a heartbeat, of which one comes each second
 _OWN = ("hello", "heartbeat", "bye")
 _GREETING = wire.topic_of("hello").rstrip("/")  # which nobody else subscribes to
-_IDS = 16_384  # events that are known again when they come a second time
 _LOSSES = 1024
 _QUEUE = 20_000  # messages that may wait until we read them: a program may pause for a while
 
@@ -65,7 +65,7 @@ class Subscriber(Connection):
         self._until, self._begin = until, begin
         self._ledger = Ledger(topics)
         self._ready: Iterator[Message] = iter(())
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._known = Known()
         self._heard_at = -math.inf
         self._named = tuple(kind for kind in _OWN if any(topic.startswith(f"{wire.PREFIX}{kind}") for topic in topics))
         try:
@@ -107,8 +107,9 @@ class Subscriber(Connection):
         until = time.monotonic() + timeout
         while True:
             for message in self._ready:
-                if self._is_new(message):
+                if not self._known.knows(message):
                     return message
+                self.duplicates += 1
             parts = self._receive(until - time.monotonic())
             if not parts:
                 raise TimeoutError(f"{self.endpoint}: nothing came for {timeout:g} s; is the daemon running?")
@@ -155,18 +156,6 @@ class Subscriber(Connection):
                 self.recovered += 1
                 yield found
         yield message
-
-    def _is_new(self, message: Message) -> bool:
-        """Whether an event is none that came before, as far back as is remembered."""
-        if not message.id:
-            return True
-        if message.id in self._seen:
-            self.duplicates += 1
-            return False
-        self._seen[message.id] = None
-        if len(self._seen) > _IDS:
-            self._seen.popitem(last=False)
-        return True
 
 
 def _check_topic(topic: str) -> None:

@@ -30,7 +30,7 @@ _COMPANY = 3  # streams that are heard at the same time
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "bundle", metavar="BUNDLE", help="a bundle file, or the name of a bundle that comes along: digits, wakeword"
+        "bundle", metavar="BUNDLE", help="a bundle file, or the name of one that comes along: digits, voice, wakeword"
     )
     parser.add_argument("--audio", type=Path, metavar="FILE", help="a recording whose events must not depend on chunks")
     parser.add_argument("--backend", default="onnx", help="onnx (as the daemon) or torch")

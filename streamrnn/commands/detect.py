@@ -31,7 +31,7 @@ _BLOCK_S = 10  # seconds of a file that are in memory at once
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "bundle", metavar="BUNDLE", help="a bundle file, or the name of a bundle that comes along: digits, wakeword"
+        "bundle", metavar="BUNDLE", help="a bundle file, or the name of one that comes along: digits, voice, wakeword"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="WAV, FLAC, OGG, NPZ (x, fs) or CSV")
     add_budget(parser)

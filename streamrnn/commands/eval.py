@@ -36,7 +36,7 @@ _BAR = "{percentage:3.0f} % {bar} {remaining} left"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "bundle", metavar="BUNDLE", help="a bundle file, or the name of a bundle that comes along: digits, wakeword"
+        "bundle", metavar="BUNDLE", help="a bundle file, or the name of one that comes along: digits, voice, wakeword"
     )
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="DIR", help="a data folder; repeatable"

@@ -17,6 +17,8 @@ class Sink(ABC):
 
     place: str
     """Where the messages go, for people."""
+    lost_are = "messages"
+    """What is lost where it loses something, for people."""
 
     @abstractmethod
     def publish(self, message: Message, parts: list[bytes]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from streamrnn import registry
 from streamrnn.chunk import Item
-from streamrnn.errors import UserError
+from streamrnn.errors import ConfigError, UserError, did_you_mean
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 
@@ -74,6 +74,16 @@ class Source(ABC):
 def room(queue_ms: float, rate: int) -> int:
     """How many samples of a stream may wait for the engine; enough for a few chunks at any rate."""
     return max(8192, round(queue_ms * rate / 1000.0))
+
+
+def checked(config: PlugConfig, bundles: Collection[str], where: str) -> SourceConfig:
+    """The same, once it is known to be of a source that names none but `bundles`. Raises ConfigError."""
+    if not isinstance(config, SourceConfig):
+        raise ConfigError(f"{where}: {type(config).__name__} is no SourceConfig; derive it from that")
+    for name in config.bundles:
+        if name not in bundles:
+            raise ConfigError(f"{where}.bundles: {name!r} is not served; {did_you_mean(name, bundles)}")
+    return config
 
 
 def build(config: PlugConfig) -> Source:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from content import Content
 from setting import Setting
 from tones import RATE
@@ -44,7 +43,6 @@ def test_overlaps_that_begin_at_one_sample_have_ids_of_their_own(tiny_bundle: Pa
     assert len(ids) == len(set(ids)) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="without `state:` the ids of a second run are those of the first")
 def test_a_subscriber_hears_again_what_is_said_again_to_a_daemon_that_was_started_anew(
     tmp_path: Path, tiny_bundle: Path
 ) -> None:
