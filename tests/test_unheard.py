@@ -14,10 +14,14 @@ from tones import HOP, RATE
 
 from streamrnn import bundle
 from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
+from streamrnn.clips import ClipsConfig
+from streamrnn.clips.keeping import Clips
 from streamrnn.closing import close
+from streamrnn.control import Control
 from streamrnn.engine import Engine, serving
 from streamrnn.events import Event, Heard, Lost
 from streamrnn.intake import Intake
+from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
 from streamrnn.sinks import Sink
 from streamrnn.sources import Source, SourceConfig
@@ -137,8 +141,9 @@ class _Kept(Sink):
 
 def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with_a_gap(engine_of) -> None:
     engine, sink = engine_of(), _Kept()
-    streams = Streams(engine, Publisher([sink], []), 10, Kept(runs=1))
     intake = Intake()
+    control = Control(intake.bell)
+    streams = Streams(engine, Publisher([sink], []), 10, Kept(runs=1), Clips(ClipsConfig(), Meter(), control))
     inlet = intake.add(_Silent("here"), SourceConfig())
 
     def chunk(stream: str, start: int, n: int) -> Chunk:
@@ -168,4 +173,5 @@ def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with
     }
     run, kept = streams.snapshots()[1]["pushed"]
     assert (run, kept.expected) == ("r1", 8000)
+    control.close()
     intake.bell.close()
