@@ -1,0 +1,5 @@
+/* The kernels in vectors of four, for any processor. */
+#include "matrix.h"
+#include "spectrum.h"
+
+const Kernels streamrnn_plain = {"plain", WIDTH, dense, gru, lstm, rnn, mel_bands, softmax, sigmoid};
