@@ -103,13 +103,13 @@ def costs(
     return table
 
 
-def lines(table: Sequence[Cost], reference: str) -> list[str]:
+def lines(table: Sequence[Cost], reference: str, measured: str = "samples to posterior") -> list[str]:
     """A table for people; with a `reference` among several, how many times cheaper each of the others is."""
     names = list(table[0].microseconds)
     others = [name for name in names if name != reference] if reference in names else []
     head = f"{'batch':>6} {'chunk':>8}" + "".join(f" {name:>10}" for name in names)
     head += "".join(f" {reference + '/' + name:>12}" for name in others)
-    rows = ["microseconds for 10 ms of one stream, samples to posterior, one thread, median:", head]
+    rows = [f"microseconds for 10 ms of one stream, {measured}, one thread, median:", head]
     for cost in table:
         row = f"{cost.batch:>6} {cost.chunk_ms:>5g} ms"
         row += "".join(f" {cost.microseconds[name]:>10.1f}" for name in names)

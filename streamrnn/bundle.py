@@ -277,6 +277,11 @@ def choose_backend(bundle: Bundle, backend: str) -> str:
     return "native"
 
 
+def open_steps(bundle: Bundle, *more: str) -> dict[str, Step]:
+    """By backend: its step on the daemon's choice, on onnx and on `more`. Raises BundleError."""
+    return {name: open_step(bundle, name) for name in dict.fromkeys((choose_backend(bundle, "auto"), "onnx", *more))}
+
+
 def _open_native(bundle: Bundle) -> Step:
     try:
         from streamrnn.backends import native
