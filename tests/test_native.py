@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from tiny import plan
 
-from streamrnn import bundle, registry
+from streamrnn import bundle, load, registry
 from streamrnn.backends import Array, ArrayState, Step
 from streamrnn.backends.torch import TorchStep
 from streamrnn.bundle import Bundle, Golden
+from streamrnn.engine import Engine, serving
 from streamrnn.errors import BundleError, ConfigError
+from streamrnn.events import Event
 from streamrnn.network import Network, Posteriors
 from streamrnn.operating import UNMEASURED
 from streamrnn.testing import check_step
@@ -27,6 +30,7 @@ from streamrnn.backends import native  # noqa: E402
 
 torch.set_num_threads(1)
 INSTRUCTIONS = kernel.available()
+DEMO = Path(bundle.__file__).parent / "recordings" / "demo.flac"
 
 FRAME = {"kind": "frame", "window_ms": 25, "hop_ms": 10}
 LOG_MEL = {"kind": "log_mel", "bands": 13}
@@ -344,6 +348,28 @@ def test_shipped_bundles_are_taken_and_their_golden_answers_proved() -> None:
         posteriors, state = bundle.open_step(there, "native")(samples, fresh(there, 2))
         np.testing.assert_allclose(posteriors, onnx[0], atol=1e-5)
         assert {name: array.shape for name, array in state.items()} == {n: a.shape for n, a in onnx[1].items()}
+
+
+def test_a_stream_goes_on_by_the_other_backend_and_hears_the_same() -> None:
+    there = bundle.read(bundle.shipped("digits"))
+    talk, rate = soundfile.read(DEMO, dtype="float32", always_2d=True)
+    whole = load("digits", "onnx").detect(talk, rate, "talk")
+    assert len(whole) > 5
+    engines = [Engine([serving(there, backend)]) for backend in ("native", "onnx", "native")]
+    engines[0].open("talk", rate, 1)
+    cuts = np.linspace(0, len(talk), len(engines) + 1).astype(int)
+    heard: list[Event] = []
+    for i, engine in enumerate(engines):
+        if i:
+            engine.restore(engines[i - 1].snapshot("talk"))
+        engine.push("talk", int(cuts[i]), talk[cuts[i] : cuts[i + 1]])
+        heard += engine.run()
+    engines[-1].finish("talk")
+    heard += engines[-1].run()
+    assert [event.id for event in heard] == [event.id for event in whole]
+    for one, other in zip(whole, heard, strict=True):
+        assert one.sample == other.sample
+        assert one.body.score == pytest.approx(other.body.score, abs=1.5e-4)  # type: ignore[union-attr]
 
 
 def test_a_bundle_that_is_not_what_its_config_says_is_left_to_onnx(tiny_bundle: Path) -> None:
