@@ -2,8 +2,8 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("module", "plan", "run", "avx512", "avx2", "plain")
-HEADERS = ("plan", "kernels", "matrix", "spectrum", "simd")
+SOURCES = ("module", "plan", "run", "avx512", "avx2", "few", "plain")
+HEADERS = ("plan", "kernels", "matrix", "spectrum", "posteriors", "simd")
 
 setup(
     ext_modules=[

@@ -7,9 +7,10 @@
 #endif
 #define INSTRUCTIONS_AVX512
 #include "matrix.h"
+#include "posteriors.h"
 #include "spectrum.h"
 
-const Kernels streamrnn_avx512 = {"avx512", WIDTH, dense, gru, lstm, rnn, mel_bands, softmax, sigmoid};
+const Kernels streamrnn_avx512 = {"avx512", WIDTH, dense, gru, lstm, rnn, streamrnn_mel_few, mel_bands, softmax, sigmoid};
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

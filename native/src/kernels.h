@@ -48,13 +48,15 @@ typedef struct {
     void (*gru)(const Cell *cell, long rows, const float *products, const float *before, float *after);
     void (*lstm)(const Cell *cell, long rows, const float *products, const float *before, float *after, float *memory);
     void (*rnn)(const Cell *cell, long rows, const float *products, const float *before, float *after);
-    /* up to `width` windows -> as many rows of bands */
+    /* up to `width` windows -> as many rows of bands; and the same for up to four */
+    void (*mel_few)(const Mel *mel, long count, const float *const *windows, float *const *rows);
     void (*mel)(const Mel *mel, long count, const float *const *windows, float *const *rows);
     /* logits over the temperature -> posteriors; both rows are padded to whole vectors */
     void (*softmax)(long columns, float temperature, const float *logits, float *posteriors);
     void (*sigmoid)(long columns, float temperature, const float *logits, float *posteriors);
 } Kernels;
 
+void streamrnn_mel_few(const Mel *mel, long count, const float *const *windows, float *const *rows);
 extern const Kernels streamrnn_avx512, streamrnn_avx2, streamrnn_plain;
 
 #endif

@@ -28,9 +28,10 @@ static const Kernels *chosen(const char *name) {
 
 /* A view of the floats of an object, contiguous; raises and returns 0 if it is of something else. */
 static int floats_of(PyObject *object, Py_buffer *view, int flags) {
-    if (PyObject_GetBuffer(object, view, flags | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)) return 0;
-    if (view->itemsize == 4 && view->format && !strcmp(view->format, "f")) return 1;
-    PyBuffer_Release(view);
+    if (!PyObject_GetBuffer(object, view, flags | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)) {
+        if (view->itemsize == 4 && view->format && !strcmp(view->format, "f")) return 1;
+        PyBuffer_Release(view);
+    }
     PyErr_SetString(PyExc_TypeError, "give contiguous arrays of float32");
     return 0;
 }

@@ -64,7 +64,7 @@ static void run_mel(const Stage *s, const Block *block, View in, View out, long 
             rows[count++] = at(out, stream, t);
             if (count == kernels->width) kernels->mel(&s->mel, count, windows, rows), count = 0;
         }
-    if (count) kernels->mel(&s->mel, count, windows, rows);
+    if (count) (count <= 4 ? kernels->mel_few : kernels->mel)(&s->mel, count, windows, rows);
 }
 
 static void run_scale(const Stage *s, const Block *block, View in, View out, long frames) {

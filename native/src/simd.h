@@ -15,6 +15,9 @@
 #elif defined(INSTRUCTIONS_AVX2)
 #include <immintrin.h>
 #define WIDTH 8
+#elif defined(INSTRUCTIONS_FEW)
+#include <immintrin.h>
+#define WIDTH 4
 #else
 #define WIDTH 4
 #endif
@@ -42,26 +45,18 @@ INLINE vf choose(vi mask, vf x, vf y) { return (vf)(((vi)x & mask) | ((vi)y & ~m
 INLINE vf fma_(vf x, vf y, vf z) { return (vf)_mm512_fmadd_ps((__m512)x, (__m512)y, (__m512)z); }
 INLINE vf at_least(vf x, float low) { return (vf)_mm512_max_ps((__m512)splat(low), (__m512)x); }
 INLINE vf at_most(vf x, float high) { return (vf)_mm512_min_ps((__m512)splat(high), (__m512)x); }
-INLINE vf greater(vf x, vf y) { return (vf)_mm512_max_ps((__m512)x, (__m512)y); }
-INLINE vf lesser(vf x, vf y) { return (vf)_mm512_min_ps((__m512)x, (__m512)y); }
-INLINE vf root(vf x) { return (vf)_mm512_sqrt_ps((__m512)x); }
 #elif defined(INSTRUCTIONS_AVX2)
 INLINE vf fma_(vf x, vf y, vf z) { return (vf)_mm256_fmadd_ps((__m256)x, (__m256)y, (__m256)z); }
 INLINE vf at_least(vf x, float low) { return (vf)_mm256_max_ps((__m256)splat(low), (__m256)x); }
 INLINE vf at_most(vf x, float high) { return (vf)_mm256_min_ps((__m256)splat(high), (__m256)x); }
-INLINE vf greater(vf x, vf y) { return (vf)_mm256_max_ps((__m256)x, (__m256)y); }
-INLINE vf lesser(vf x, vf y) { return (vf)_mm256_min_ps((__m256)x, (__m256)y); }
-INLINE vf root(vf x) { return (vf)_mm256_sqrt_ps((__m256)x); }
+#elif defined(INSTRUCTIONS_FEW)
+INLINE vf fma_(vf x, vf y, vf z) { return (vf)_mm_fmadd_ps((__m128)x, (__m128)y, (__m128)z); }
+INLINE vf at_least(vf x, float low) { return (vf)_mm_max_ps((__m128)splat(low), (__m128)x); }
+INLINE vf at_most(vf x, float high) { return (vf)_mm_min_ps((__m128)splat(high), (__m128)x); }
 #else
 INLINE vf fma_(vf x, vf y, vf z) { return x * y + z; }
 INLINE vf at_least(vf x, float low) { return choose(x < splat(low), splat(low), x); }
 INLINE vf at_most(vf x, float high) { return choose(x > splat(high), splat(high), x); }
-INLINE vf greater(vf x, vf y) { return choose(x > y, x, y); }
-INLINE vf lesser(vf x, vf y) { return choose(x < y, x, y); }
-INLINE vf root(vf x) {
-    for (int i = 0; i < WIDTH; i++) x[i] = __builtin_sqrtf(x[i]);
-    return x;
-}
 #endif
 
 /* exp(x) - 1 as a pair: 2^n * p and 2^n - 1, whose sum it is. |x| <= 87; p is a polynomial fitted to |r| <= ln 2 / 2. */

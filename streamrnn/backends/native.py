@@ -48,6 +48,7 @@ _CELLS: dict[type[PlugConfig], tuple[str, tuple[str, ...]]] = {
     RnnConfig: ("rnn", ("h",)),
 }
 _POSTERIORS: dict[type[PlugConfig], str] = {ClassesConfig: "softmax", LabelsConfig: "sigmoid"}
+_FLOAT = np.dtype(np.float32)
 _CELL_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
@@ -56,23 +57,22 @@ class NativeStep:
 
     def __init__(self, plan: Plan, shapes: dict[str, tuple[int, ...]]) -> None:
         """`shapes` are those of the states of one stream, in the plan's order."""
-        self._plan = plan
-        self._shapes = shapes
-        self._names = list(shapes)
-
-    @property
-    def instructions(self) -> str:
-        """What the kernel was compiled for that runs here: avx512, avx2 or plain."""
-        return str(self._plan.instructions)
+        self.instructions: str = plan.instructions  # what it was compiled for that runs here: avx512, avx2 or plain
+        self._step, self._hop, self._columns = plan.step, plan.hop, plan.columns
+        self._shapes = tuple(shapes.items())
 
     def __call__(self, samples: Array, state: ArrayState) -> tuple[Array, ArrayState]:
         """(batch, time, channels), state -> posteriors (batch, time / hop, columns), state."""
-        plan = self._plan
-        batch, hops = samples.shape[0], samples.shape[1] // plan.hop
-        posteriors = np.empty((batch, hops, plan.columns), np.float32)
-        before = tuple([np.ascontiguousarray(state[name], np.float32) for name in self._names])
-        after = {name: np.empty((batch, *shape), np.float32) for name, shape in self._shapes.items()}
-        plan.step(batch, hops, np.ascontiguousarray(samples, np.float32), posteriors, before, tuple(after.values()))
+        batch, hops = samples.shape[0], samples.shape[1] // self._hop
+        posteriors = np.empty((batch, hops, self._columns), _FLOAT)
+        after = {name: np.empty((batch, *shape), _FLOAT) for name, shape in self._shapes}
+        before = tuple([state[name] for name in after])
+        made = tuple(after.values())
+        try:
+            self._step(batch, hops, samples, posteriors, before, made)
+        except TypeError:  # of another type or layout, which is cheaper to hear of than to ask for
+            before = tuple([np.ascontiguousarray(array, _FLOAT) for array in before])
+            self._step(batch, hops, np.ascontiguousarray(samples, _FLOAT), posteriors, before, made)
         return posteriors, after
 
 
@@ -84,7 +84,7 @@ def open_step(bundle: Bundle, instructions: str = "") -> NativeStep:
     try:
         told = _Told(bundle.recognizer.config, bundle.weights)
         plan = Plan(instructions, bundle.recognizer.channels, tuple(told.stages))
-    except (ConfigError, KeyError, ValueError, ZeroDivisionError, OverflowError) as error:
+    except (ConfigError, LookupError, ValueError, ArithmeticError) as error:
         raise BundleError(f"{bundle.path}: the native backend does not take it ({error}); use onnx") from None
     wanted = {name: array.shape[1:] for name, array in bundle.initial.items()}
     sizes = tuple(math.prod(shape) for shape in told.shapes.values())
