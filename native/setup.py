@@ -3,7 +3,7 @@
 from setuptools import Extension, setup
 
 SOURCES = ("module", "plan", "run", "avx512", "avx2", "few", "plain")
-HEADERS = ("plan", "kernels", "matrix", "spectrum", "posteriors", "simd")
+HEADERS = ("plan", "kernels", "matrix", "spectrum", "posteriors", "table", "simd")
 
 setup(
     ext_modules=[

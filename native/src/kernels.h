@@ -4,6 +4,11 @@
 
 #include <stdint.h>
 
+/* Files for one instruction set each need a compiler that can change it in the middle; others make `plain` alone. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define STREAMRNN_X86
+#endif
+
 enum { CHUNK = 64 }; /* rows that go through a matrix together */
 
 /* (columns, segments * length), packed for a vector width: panels of `panel` vectors of columns (the last ones may be

@@ -13,16 +13,18 @@ typedef struct {
 } PlanObject;
 
 static const Kernels *chosen(const char *name) {
-    const Kernels *known[] = {&streamrnn_avx512, &streamrnn_avx2, &streamrnn_plain};
-    int able[] = {0, 0, 1};
-#if defined(__x86_64__)
+    const Kernels *able[3] = {&streamrnn_plain, NULL, NULL};
+#if defined(STREAMRNN_X86)
     __builtin_cpu_init();
-    able[1] = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    able[0] = able[1] && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        able[1] = &streamrnn_avx2;
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+            able[2] = &streamrnn_avx512;
+    }
 #endif
-    for (int i = 0; i < 3; i++)
-        if (able[i] && (!*name || !strcmp(name, known[i]->name))) return known[i];
+    for (int i = 2; i >= 0; i--)
+        if (able[i] && (!*name || !strcmp(name, able[i]->name))) return able[i];
     return NULL;
 }
 

@@ -10,16 +10,21 @@
 #include <string.h>
 
 #if defined(INSTRUCTIONS_AVX512)
-#include <immintrin.h>
+#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")
 #define WIDTH 16
 #elif defined(INSTRUCTIONS_AVX2)
-#include <immintrin.h>
+#pragma GCC target("avx2,fma")
 #define WIDTH 8
 #elif defined(INSTRUCTIONS_FEW)
-#include <immintrin.h>
+#pragma GCC target("avx2,fma")
 #define WIDTH 4
 #else
+#define PLAIN
 #define WIDTH 4
+#endif
+
+#if !defined(PLAIN)
+#include <immintrin.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
