@@ -16,7 +16,7 @@ DAEMON = """\
 bundles:
   - path: digits            # a file, or the name of a bundle that is shipped
     # name: digits          # another name on the wire
-    # backend: onnx         # or torch, the slow reference
+    # backend: onnx         # or native, compiled; auto is that where it is installed, else onnx; torch is the reference
     # decoder: {enter: 0.6} # settings that replace the bundle's own, or a budget instead of thresholds:
     # decoder: {max_false_accepts_per_hour: 0.5}
 sources:                    # each stream has a name of a-z 0-9 _ . -
