@@ -1,4 +1,4 @@
-"""Variants of recordings of sensors: labels move with the samples, turns keep lengths, nothing asked is nothing done."""
+"""Variants of recordings of sensors: labels move with the samples, and turns keep lengths."""
 
 from __future__ import annotations
 
