@@ -35,7 +35,9 @@ class Network(Stage):
             except ConfigError as error:
                 raise ConfigError(f"{f'features[{i}]' if i < len(config.features) else 'model'}.{error}") from None
             stages.append((kind if used[kind] == 1 else f"{kind}{used[kind]}", stage))
-            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate, config.channels)
+            # As long as there is a step for every sample, each of its values is a channel.
+            channels = stage.width if inputs.rate / stage.hop == config.rate else inputs.channels
+            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate, channels)
         head: Head = registry.of(config.head).load()(config.head, inputs.width, tuple(config.labels))
         self.head = head
         self.chain = Chain([*stages, ("head", head)])

@@ -100,6 +100,32 @@ class StatisticsConfig(PlugConfig, frozen=True, tag="statistics"):
     frames: Annotated[int, Meta(ge=2)] = 10
 
 
+@register("feature", "streamrnn.sensing:Magnitude")
+class MagnitudeConfig(PlugConfig, frozen=True, tag="magnitude"):
+    """Append the length of each vector of `axes` neighbouring values, which turning the sensor does not change."""
+
+    axes: Count = 3
+
+
+@register("feature", "streamrnn.sensing:Centre")
+class CentreConfig(PlugConfig, frozen=True, tag="centre"):
+    """Subtract from each input its mean over the last `frames` frames: gravity, or a baseline that wanders."""
+
+    frames: Annotated[int, Meta(ge=2)] = 50
+
+
+@register("feature", "streamrnn.sensing:Spectrum")
+class SpectrumConfig(PlugConfig, frozen=True, tag="spectrum"):
+    """Windows of any channels -> of each its mean and the logarithm of the energy in `bands` up to `high_hz`.
+
+    `high_hz` 0 means half the rate. Amplitudes far below `floor`, in the unit of the samples, are as none.
+    """
+
+    bands: Count = 12
+    high_hz: NotNegative = 0.0
+    floor: Positive = 0.01
+
+
 class CellConfig(PlugConfig, frozen=True):
     """What the recurrent bodies have in common."""
 
@@ -126,10 +152,14 @@ class RnnConfig(CellConfig, frozen=True, tag="rnn"):
 
 @register("head", "streamrnn.heads:Classes")
 class ClassesConfig(PlugConfig, frozen=True, tag="classes"):
-    """One of the labels, or background, in each frame: softmax and cross-entropy."""
+    """One of the labels, or background, in each frame: softmax and cross-entropy.
+
+    A frame counts as much as the weight of its label, 1 if none is given: those that are rare may count more.
+    """
 
     smoothing: Fraction = 0.0
     background_weight: Positive = 1.0
+    weights: dict[Label, Positive] = msgspec.field(default_factory=dict)
 
 
 @register("head", "streamrnn.heads:Labels")
@@ -143,13 +173,19 @@ class TargetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the frames of a labelled word are positive.
 
     `whole`: all of it. `end`: from `before_ms` before its end to `after_ms` after it, which is when a network that has
-    heard the word can know it; frames within `ignore_ms` before that region teach nothing.
+    heard the word can know it; frames within `ignore_ms` before that region teach nothing. `instant`: what is labelled
+    is there in the data at known instants, as beats of a heart are, and its label is due `after_ms` later: only frames
+    of the last `before_ms` until then teach, and `eval` asks no others.
     """
 
-    place: Literal["whole", "end"] = "whole"
+    place: Literal["whole", "end", "instant"] = "whole"
     before_ms: NotNegative = 0.0
     after_ms: NotNegative = 0.0
     ignore_ms: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if self.place == "instant" and not self.before_ms:
+            raise ConfigError("targets.before_ms: 0 leaves no frame to teach at an instant; set it to a few frames")
 
 
 class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

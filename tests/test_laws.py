@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 # What a stage takes in the tests: three sensor channels, unless it is one that takes windows of samples.
 PLAIN = Inputs(width=3, rate=8000.0, sample_rate=8000)
 WINDOWS = Inputs(width=256, rate=100.0, sample_rate=8000)
-TAKES_WINDOWS = {"log_mel", "mfcc"}
+TAKES_WINDOWS = {"log_mel", "mfcc", "spectrum"}
 
 
 def recognizer(columns: tuple[str, ...] = ("_background", "low", "high"), hop: int = 80) -> Recognizer:

@@ -5,6 +5,7 @@
   streamrnn eval words.bundle --data recordings/ --data talk/ --hours 8 --max-false-accepts-per-hour 0.5
   streamrnn eval words.bundle --data recordings/ --data talk/ --hours 24 --beside resets
   streamrnn eval new.bundle --data recordings/ --against old.bundle
+  streamrnn eval activity.bundle --data walks/ --windows 128 --hop 64
 
 A short recording of one word is a clip: it is right when it gives exactly one detection, of the right label, played
 with half a second of silence before and after. In longer recordings words are matched one to one with what was
@@ -51,6 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
     parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")
+    parser.add_argument(
+        "--windows",
+        type=_samples,
+        metavar="N",
+        help="judge windows of N samples of one label by the frame that ends them",
+    )
+    parser.add_argument(
+        "--hop", type=_samples, metavar="N", help="of --windows: one every N samples; default half a window"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json and report.html into it")
     parser.add_argument(
@@ -63,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
-    from streamrnn.evaluation import comparing, hours
+    from streamrnn.evaluation import comparing, hours, windows
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
     from streamrnn.evaluation.playable import Playable
@@ -94,6 +104,10 @@ def run(arguments: argparse.Namespace) -> int:
     invariance = compare_chunks(serving, judged)
     document = report(result, serving, arguments.split, data.left_out, det=read.det, invariance=invariance)
     written = lines(document)
+    if arguments.windows:
+        cut = windows.Windows(arguments.windows, arguments.hop or -(-arguments.windows // 2))
+        document |= windows.judged(serving, judged, cut)
+        written += windows.lines(document)
     if composed:
         carried = result.streams[0]
         document |= hours.judged(carried, composed[0], arguments.data) | hours.kept(carried, read)
@@ -150,6 +164,12 @@ def _write(folder: Path, document: dict[str, object]) -> None:
         (folder / "report.html").write_text(page(document), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--report {folder}: {error.strerror or error}; choose another folder") from None
+
+
+def _samples(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of samples, at least 1")
+    return int(text)
 
 
 def _positive(text: str) -> float:

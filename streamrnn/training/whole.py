@@ -1,4 +1,4 @@
-"""Recordings as they are, one after another in random order, each beginning with a fresh state."""
+"""Recordings one after another in random order, each beginning with a fresh state, as they are or varied."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamrnn.errors import RecordingError
+from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
 from streamrnn.training.pieces import Clip, Piece, Samples, Supply, targets
 from streamrnn.training.plan import WholeConfig
+from streamrnn.training.wearing import varied
 
 
 class Whole:
     """Every recording once an epoch, in an order that depends on the seed and the epoch alone."""
 
     def __init__(self, config: WholeConfig, recognizer: Recognizer, clips: Sequence[Clip], supply: Supply) -> None:
-        """Raises RecordingError if no recording is as long as one hop, or a label is in none."""
+        """Raises RecordingError if no recording is as long as one hop, or a label is in none, ConfigError."""
+        if config.turn_degrees and recognizer.channels % 3:
+            raise ConfigError(f"material.turn_degrees: {recognizer.channels} channels are no vectors of 3; take it out")
+        self._config = config
         self._recognizer, self._supply = recognizer, supply
         self._clips = [clip for clip in clips if len(clip.samples) >= recognizer.hop]
         if not self._clips:
@@ -33,7 +37,9 @@ class Whole:
         turn = index * self._supply.lanes + lane
         epoch, place = divmod(turn, len(self._clips))
         order = np.random.default_rng([self._supply.seed, 3, epoch]).permutation(len(self._clips))
-        return whole_piece(self._recognizer, self._clips[int(order[place])])
+        random = np.random.default_rng([self._supply.seed, 4, turn])
+        clip = varied(self._clips[int(order[place])], self._config, random)
+        return whole_piece(self._recognizer, clip if len(clip.samples) >= self._recognizer.hop else self._clips[0])
 
     def judged(self, clips: Sequence[Clip]) -> list[Piece]:
         """Pieces to judge a network on: the recordings as they are."""
