@@ -87,7 +87,14 @@ class WordsConfig(PlugConfig, frozen=True, tag="words"):
 
 @register("material", "streamrnn.training.whole:Whole")
 class WholeConfig(PlugConfig, frozen=True, tag="recordings"):
-    """Recordings as they are, one after another in random order, each beginning with a fresh state."""
+    """Recordings as they are, one after another in random order, each beginning with a fresh state.
+
+    `longest_ms` above 0 takes a stretch of so much of a longer one, from a random place each time. The first
+    `settle_ms` of a stretch teach nothing: features that look back have not seen enough yet.
+    """
+
+    longest_ms: NotNegative = 0.0
+    settle_ms: NotNegative = 0.0
 
 
 class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
