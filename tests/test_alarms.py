@@ -164,5 +164,5 @@ def test_forecasts_and_scores_are_told_as_often_as_asked_for() -> None:
 def test_alarms_need_forecasts() -> None:
     made = recognizer()
     config = RecognizerConfig("word", 1, {"a": ()}, (), GruConfig(), ClassesConfig(), AlarmConfig())
-    with pytest.raises(ConfigError, match="head: {kind: forecast}"):
+    with pytest.raises(ConfigError, match="takes forecasts"):
         decoders.build(AlarmConfig(), Recognizer(config, made.columns, 1, 0, 1))

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
-    from streamrnn.evaluation import comparing, hours
+    from streamrnn.evaluation import alarming, comparing, forecasts, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
     from streamrnn.evaluation.playable import Playable
@@ -94,6 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
     invariance = compare_chunks(serving, judged)
     document = report(result, serving, arguments.split, data.left_out, det=read.det, invariance=invariance)
     written = lines(document)
+    if forecasts.forecasts(serving):
+        document["forecast"] = forecasts.document(serving, judged, data.recordings)
+        document["alarms"] = alarming.judged(result.streams + result.words)
+        written += forecasts.lines(document["forecast"]) + alarming.lines(document["alarms"])
     if composed:
         carried = result.streams[0]
         document |= hours.judged(carried, composed[0], arguments.data) | hours.kept(carried, read)
