@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
@@ -231,11 +231,12 @@ class Alarms:
         """Scores and forecasts that are due, where a forecast could be judged."""
         for name, every in self.every.items():
             for row in np.flatnonzero(((track["frame"] + 1) % every == 0) & ready) if every else ():
-                frame = int(track["frame"][row])
-                place: tuple[Any, ...] = (int(row), name, 0, frame, frame + 1, frame, float(scores[row]))
-                found.append(
-                    Foreseen(*place, self.steps, self._coming(said[row])) if name == "forecast" else Rated(*place)
-                )
+                frame, score = int(track["frame"][row]), float(scores[row])
+                if name == "score":
+                    found.append(Rated(int(row), name, 0, frame, frame + 1, frame, score))
+                    continue
+                coming = self._coming(said[row])
+                found.append(Foreseen(int(row), name, 0, frame, frame + 1, frame, score, self.steps, coming))
 
     def _coming(self, said: Part) -> tuple[Expected, ...]:
         count = self.channels

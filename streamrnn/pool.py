@@ -97,7 +97,7 @@ class Pool:
         self._rows = 0
         self._rows_a_call = rows_a_call
         recognizer = serving.recognizer
-        self._hops_a_round = max(1, int(round_s * recognizer.frame_rate))
+        self._hops_a_round = max(1, int(round_s * max(recognizer.frame_rate, 16.0)))  # a slow stream's would be single
         self._ending = ending(serving)
 
     def become(self, serving: Serving) -> None:

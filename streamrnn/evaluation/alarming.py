@@ -24,15 +24,18 @@ _WHOLE = "all"
 
 
 def judged(streams: Sequence[Stream]) -> dict[str, Any]:
-    """Of all streams, and of each group of them: the score of the benchmark by profile, sequences and points.
+    """Of all streams, each split and each group: the score of the benchmark by profile, sequences and points.
 
     The benchmark's score is left out where no anomaly is labelled.
     """
     groups: dict[str, list[Stream]] = {_WHOLE: list(streams)}
     for stream in streams:
         recording = stream.recording
-        if isinstance(recording, Recording) and recording.group:
-            groups.setdefault(recording.group, []).append(stream)
+        if isinstance(recording, Recording):
+            split = f"split {recording.split}" if recording.split else ""
+            for name in (split, recording.group):
+                if name:
+                    groups.setdefault(name, []).append(stream)
     return {name: _of(those) for name, those in groups.items()}
 
 
