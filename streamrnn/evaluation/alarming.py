@@ -98,10 +98,10 @@ def measure(
     configs = thresholds(config, COARSE)
     places = {(each.path, each.span): place for place, each in enumerate(recordings)}
     false, missed = (np.zeros((len(configs), len(recordings)), np.int64) for _ in range(2))
-    for each in swept(serving, recordings, configs, heard):
-        assert isinstance(each.stream, Recording)
-        place, said = places[each.stream.path, each.stream.span], said_in(each.stream, serving.recognizer.config)
-        for i, events in enumerate(each.heard):
+    for one in swept(serving, recordings, configs, heard):
+        assert isinstance(one.stream, Recording)
+        place, said = places[one.stream.path, one.stream.span], said_in(one.stream, serving.recognizer.config)
+        for i, events in enumerate(one.heard):
             matching = match_alarms(said, [Interval(h.start / h.rate, h.end / h.rate, h.label) for h in events])
             false[i, place], missed[i, place] = len(matching.false), len(matching.missed)
     hours = [each.seconds / 3600 for each in recordings]

@@ -44,7 +44,7 @@ def document(serving: Serving, judged: Sequence[Playable], all_there_is: Sequenc
     recognizer = serving.recognizer
     train = [each for each in all_there_is if each.split in ("train", "")]
     learnt = [_values(recognizer, posteriors(serving, each)) for each in train]
-    weights = fit(learnt, lags(recognizer), recognizer.config.head.steps)
+    weights = fit(learnt, lags(recognizer), _head(recognizer).steps)
     values = np.concatenate(learnt) if learnt else np.zeros((0, 1))
     spread = values.std(axis=0) if len(values) else np.ones(1)
     sums: dict[str, float] = {}
@@ -55,8 +55,7 @@ def document(serving: Serving, judged: Sequence[Playable], all_there_is: Sequenc
         inside, count = inside + one.inside, count + one.count
     if not count:
         return {"frames": 0}
-    head = recognizer.config.head
-    assert isinstance(head, ForecastConfig)
+    head = _head(recognizer)
     return {
         "steps": head.steps,
         "frames": count // head.channels,
@@ -80,10 +79,15 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def lags(recognizer: Recognizer) -> tuple[int, ...]:
     """What the autoregression looks at: the last frames, and those that the network's own lags look at."""
-    head = recognizer.config.head
-    assert isinstance(head, ForecastConfig)
+    head = _head(recognizer)
     far = (lag for each in recognizer.config.features if isinstance(each, LagConfig) for lag in each.frames)
     return tuple(sorted({*range(_ORDER), *far}))
+
+
+def _head(recognizer: Recognizer) -> ForecastConfig:
+    head = recognizer.config.head
+    assert isinstance(head, ForecastConfig)
+    return head
 
 
 def fit(series: Sequence[Values], back: Sequence[int], steps: int = 1) -> Values:
@@ -114,16 +118,14 @@ def _table(values: Values, back: Sequence[int], steps: int) -> Values:
 
 def _values(recognizer: Recognizer, said: NDArray[np.float32]) -> Values:
     """(frames, channels): what was seen, as the network scales it."""
-    head = recognizer.config.head
-    assert isinstance(head, ForecastConfig)
+    head = _head(recognizer)
     return said[:, 2 + 2 * head.channels : 2 + 3 * head.channels].astype(np.float64)
 
 
 def _judged(
     recognizer: Recognizer, recording: Playable, said: NDArray[np.float32], weights: Values, spread: Values
 ) -> Judged:
-    head = recognizer.config.head
-    assert isinstance(head, ForecastConfig)
+    head = _head(recognizer)
     count, steps = head.channels, head.steps
     # The zeros that follow a recording are no samples of it.
     whole = recording.length * recognizer.rate // recording.rate // recognizer.hop
