@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streamrnn import operating, registry
 from streamrnn.errors import ConfigError
+from streamrnn.events import Forecast, Heard, Scored, rounded
 from streamrnn.operating import Det
 from streamrnn.recognizer import BACKGROUND, Count, NotNegative, Recognizer
 from streamrnn.registry import PlugConfig, register
@@ -32,6 +33,10 @@ class Found:
     end: int
     frame: int  # the frame that brought the decision
     score: float
+
+    def body(self, label: str, start: int, end: int, rate: int) -> Heard | Forecast | Scored:
+        """What is told of it, in samples of the source."""
+        return Heard(label, start, end, rate, rounded(self.score))
 
 
 class Decoder(Protocol):

@@ -37,6 +37,7 @@ engine:
 history:                    # what is sent again to subscribers that missed it
   messages: 10000           # in memory
   journal: ""               # a folder, and it outlasts a restart
+# clips: {directory: clips}  # the samples around each detection; without it none are kept: docs/operations.md
 control:
   endpoint: auto            # calls of programs, on tcp://127.0.0.1:5562 if it is free; write off for no control
 until: stopped              # or finished: end when all sources have, as files do
@@ -51,6 +52,7 @@ _VALUES: dict[str, Any] = {
     "topic": "home/boiler/vibration",
     "argv": ["cat"],
     "texts": {"yes": "yes", "no": "no"},
+    "frames": [100],
 }
 _TRAINING: dict[str, Any] = {
     "recognizer": {

@@ -11,7 +11,7 @@ import numpy as np
 
 from streamrnn.backends import ArrayState, Step
 from streamrnn.decoders import Decoder, Found
-from streamrnn.events import BundleRef, Event, Heard, Lost, event_id, rounded
+from streamrnn.events import BundleRef, Event, Forecast, Heard, Lost, Scored, event_id, identity
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
 from streamrnn.sessions import FOREVER, Listener, Session
@@ -57,11 +57,13 @@ def ending(serving: Serving) -> int:
 
 
 def is_real(found: Found, hop: int, samples: int) -> bool:
-    """A segment that begins in the zeros behind the last sample is made of them; a detection there is a late word."""
-    return found.kind != "segment" or found.start * hop < samples
+    """What begins in the zeros behind the last sample is made of them; only a detection there is a late word."""
+    return found.kind == "detection" or found.start * hop < samples
 
 
-def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]) -> tuple[int, Heard]:
+def told(
+    found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]
+) -> tuple[int, Heard | Forecast | Scored]:
     """What was found in the samples of a stretch `(start, end)` of `rate` Hz: at which it was decided, and what."""
     first, last = stretch
     return placed(
@@ -72,12 +74,14 @@ def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, in
     )
 
 
-def placed(found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]) -> tuple[int, Heard]:
+def placed(
+    found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]
+) -> tuple[int, Heard | Forecast | Scored]:
     """The same where `source` tells at which source sample a frame begins."""
     end = source(int(found.end))
     start = min(source(int(found.start)), end - 1)
     label = recognizer.columns[found.column]
-    return source(int(found.frame) + 1), Heard(label, start, end, rate, rounded(found.score))
+    return source(int(found.frame) + 1), found.body(label, start, end, rate)
 
 
 class Pool:
@@ -93,7 +97,7 @@ class Pool:
         self._rows = 0
         self._rows_a_call = rows_a_call
         recognizer = serving.recognizer
-        self._hops_a_round = max(1, int(round_s * recognizer.frame_rate))
+        self._hops_a_round = max(1, int(round_s * max(recognizer.frame_rate, 16.0)))  # a slow stream's would be single
         self._ending = ending(serving)
 
     def become(self, serving: Serving) -> None:
@@ -322,7 +326,7 @@ class Pool:
             sample=sample,
             rate=session.rate,
             readiness=self._readiness(reading, int(found.frame) + 1),
-            id=event_id(session.stream, self._identity, stretch.epoch, body.label, body.start),
+            id=event_id(session.stream, self._identity, stretch.epoch, identity(found.kind, body), body.start),
             body=body,
         )
         return [event]

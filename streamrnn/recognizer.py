@@ -126,6 +126,24 @@ class SpectrumConfig(PlugConfig, frozen=True, tag="spectrum"):
     floor: Positive = 0.01
 
 
+@register("feature", "streamrnn.memories:Lag")
+class LagConfig(PlugConfig, frozen=True, tag="lag"):
+    """Append the values of so many frames ago, a copy a number: a day and a week before, in a series that has them."""
+
+    frames: Annotated[tuple[Count, ...], Meta(min_length=1)]
+
+
+@register("feature", "streamrnn.memories:Standardise")
+class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
+    """Over mean and deviation of the stream's own last `2 ** doublings` frames, at most `most` either way.
+
+    For streams that have nothing in common but their shape: what training measured of others says nothing of this one.
+    """
+
+    doublings: Annotated[int, Meta(ge=1, le=16)] = 9
+    most: Positive = 8.0
+
+
 class CellConfig(PlugConfig, frozen=True):
     """What the recurrent bodies have in common."""
 
@@ -167,6 +185,20 @@ class LabelsConfig(PlugConfig, frozen=True, tag="labels"):
     """Any of the labels in each frame: a sigmoid and binary cross-entropy a label."""
 
     positive_weight: Positive = 1.0
+
+
+@register("head", "streamrnn.forecast:Forecast")
+class ForecastConfig(PlugConfig, frozen=True, tag="forecast"):
+    """The first `channels` features `steps` frames ahead, as a Gaussian each; the future of the input is the target.
+
+    The one label of the recognizer names what the alarms are called. `beta` 0 is the likelihood's own loss, in which
+    what is hard to tell counts little; 1 is the mean square (Seitzer et al. 2022, On the pitfalls of heteroscedastic
+    uncertainty estimation).
+    """
+
+    steps: Count = 1
+    channels: Count = 1
+    beta: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
 class TargetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,7 +253,8 @@ class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A trained recognizer as data: its configuration and what follows from it.
 
     `hop` samples make one frame of posteriors; `delay` samples after a word its last frame is out (decoder apart);
-    `columns` name the posteriors; `warm_up` frames pass before the state of a fresh stream has settled.
+    `columns` name the posteriors; `warm_up` frames pass before the state of a fresh stream has settled. `units` has, of
+    a forecast's channels, the value that 0 stands for in the frames and how much 1 is; empty where nobody knows.
     """
 
     config: RecognizerConfig
@@ -229,6 +262,7 @@ class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop: int
     delay: int
     warm_up: int
+    units: tuple[tuple[float, float], ...] = ()
 
     @property
     def name(self) -> str:
@@ -261,6 +295,15 @@ def label_of(config: RecognizerConfig, name: str) -> str:
         if name == label or name in aliases:
             return label
     return BACKGROUND
+
+
+def forecast_columns(label: str, channels: int) -> tuple[str, ...]:
+    """The columns of a forecast's frames: how unlikely it was in [0, 1], whether it had been forecast, and by channel.
+
+    `expected`, `deviation` and `seen` are of the frame, `coming` and `spread` of the one that is forecast in it.
+    """
+    parts = ("expected", "deviation", "seen", "coming", "spread")
+    return (label, "_ready", *(f"_{part}.{i}" for part in parts for i in range(channels)))
 
 
 def encode(recognizer: Recognizer) -> bytes:

@@ -22,14 +22,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamrnn.commands import add_budget
 
 if TYPE_CHECKING:
     from streamrnn.engine import Serving
     from streamrnn.evaluation.composing import Composed
+    from streamrnn.evaluation.playable import Playable
     from streamrnn.evaluation.recordings import Recording
+    from streamrnn.evaluation.run import Result
 
 _BAR = "{percentage:3.0f} % {bar} {remaining} left"
 
@@ -73,10 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
-    from streamrnn.evaluation import comparing, hours, windows
+    from streamrnn.evaluation import comparing, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
-    from streamrnn.evaluation.playable import Playable
     from streamrnn.evaluation.playing import BLOCK_S
     from streamrnn.evaluation.progress import Lines
     from streamrnn.evaluation.recordings import read_data
@@ -104,10 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
     invariance = compare_chunks(serving, judged)
     document = report(result, serving, arguments.split, data.left_out, det=read.det, invariance=invariance)
     written = lines(document)
-    if arguments.windows:
-        cut = windows.Windows(arguments.windows, arguments.hop or -(-arguments.windows // 2))
-        document |= windows.judged(serving, judged, cut)
-        written += windows.lines(document)
+    more, told = _measures(arguments, serving, result, judged, data.recordings)
+    document |= more
+    written += told
     if composed:
         carried = result.streams[0]
         document |= hours.judged(carried, composed[0], arguments.data) | hours.kept(carried, read)
@@ -125,6 +125,29 @@ def run(arguments: argparse.Namespace) -> int:
         written.append(f"  to read in a browser: {arguments.report / 'report.html'}")
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))
     return 1 if invariance.difference else 0
+
+
+def _measures(
+    arguments: argparse.Namespace,
+    serving: Serving,
+    result: Result,
+    judged: Sequence[Playable],
+    whole: Sequence[Recording],
+) -> tuple[dict[str, Any], list[str]]:
+    """What is asked for, and what a bundle that forecasts has beside: for the document, and in lines."""
+    from streamrnn.evaluation import alarming, forecasts, windows
+
+    document: dict[str, Any] = {}
+    told: list[str] = []
+    if arguments.windows:
+        cut = windows.Windows(arguments.windows, arguments.hop or -(-arguments.windows // 2))
+        document |= windows.judged(serving, judged, cut)
+        told += windows.lines(document)
+    if forecasts.forecasts(serving):
+        document["forecast"] = forecasts.document(serving, judged, whole)
+        document["alarms"] = alarming.judged(result.streams + result.words)
+        told += forecasts.lines(document["forecast"]) + alarming.lines(document["alarms"])
+    return document, told
 
 
 def _tell_negatives(recordings: Sequence[Recording], serving: Serving, folders: Sequence[Path]) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.alarms import AlarmConfig
 from streamrnn.backends import Array, ArrayState
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
-from streamrnn.evaluation.matching import Interval, Matching, match
+from streamrnn.evaluation.matching import Interval, Matching, match, match_alarms
 from streamrnn.evaluation.metrics import count_pairs
 from streamrnn.evaluation.norms import Norms
 from streamrnn.evaluation.playable import Playable
@@ -50,7 +51,8 @@ class Stream:
     """What was said and heard in a recording, in seconds of it; when each event was decided, and with what score.
 
     `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
-    silence that follows a clip. `norms` are those of the hidden state, every few seconds.
+    silence that follows a clip. `norms` are those of the hidden state, every few seconds. Of alarms `heard` has what
+    was told at once, and `extents` how far each was seen to reach in the end.
     """
 
     recording: Playable
@@ -62,6 +64,7 @@ class Stream:
     sources: tuple[str, ...] = ()
     until: float = math.inf
     norms: Norms = field(default_factory=Norms)
+    extents: tuple[Interval, ...] = ()
 
     @property
     def delays(self) -> list[float]:
@@ -113,7 +116,7 @@ def evaluate(
     """
     config = serving.recognizer.config
     # Before a word is silence; before a state of a body or a machine is another one, and zeros would be a third.
-    margin_s = 0.0 if isinstance(config.decoder, SegmentsConfig) else _MARGIN_S
+    margin_s = 0.0 if isinstance(config.decoder, (SegmentsConfig, AlarmConfig)) else _MARGIN_S
     for recording in recordings:
         check_channels(serving, recording)
     by_sample = [recording for recording in recordings if recording.labelled == "samples"]
@@ -215,10 +218,19 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
     """What was heard in a recording that was played, against what was said in it."""
     rate, said = played.recording.rate, said_in(played.recording, config)
     words = [segment for segment in played.recording.segments if label_of(config, segment.label) != BACKGROUND]
-    detections = [(event.sample, event.body) for event in events if isinstance(event.body, Heard)]
-    heard = tuple(
-        Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
-        for _, body in detections
+    bodies = [(event.kind, event.sample, event.body) for event in events if isinstance(event.body, Heard)]
+    alarms = isinstance(config.decoder, AlarmConfig)
+    # An alarm is told when it is raised and, as a segment, when it is over.
+    detections = [(sample, body) for kind, sample, body in bodies if not alarms or kind == "alarm"]
+    heard, extents = (
+        tuple(
+            Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
+            for body in those
+        )
+        for those in (
+            [body for _, body in detections],
+            [body for kind, _, body in bodies if alarms and kind == "segment"],
+        )
     )
     decided = tuple((sample - played.margin) / rate for sample, _ in detections)
     scores = tuple(body.score for _, body in detections)
@@ -227,11 +239,12 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
         said=said,
         heard=heard,
         decided=decided,
-        matching=match(said, heard),
+        matching=match_alarms(said, heard) if alarms else match(said, heard),
         scores=scores,
         sources=tuple(word.source for word in words),
         until=(played.recording.length + played.margin) / rate,
         norms=norms,
+        extents=extents,
     )
 
 

@@ -93,6 +93,9 @@ class WholeConfig(PlugConfig, frozen=True, tag="recordings"):
     channels turned by up to `turn_degrees`, all stronger or weaker by up to `gain_db`, with white `noise` of up to that
     deviation, at another `speed`. `starts: anywhere` begins each at a random place, so that lanes are not all at the
     begin of a recording at once.
+
+    `longest_ms` above 0 takes a stretch of so much of a longer one, from a random place each time. The first
+    `settle_ms` of a stretch teach nothing: features that look back have not seen enough yet.
     """
 
     starts: Literal["begin", "anywhere"] = "begin"
@@ -100,6 +103,8 @@ class WholeConfig(PlugConfig, frozen=True, tag="recordings"):
     gain_db: NotNegative = 0.0
     noise: NotNegative = 0.0
     speed: Range = Range(1.0, 1.0)
+    longest_ms: NotNegative = 0.0
+    settle_ms: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.speed.least <= 0:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamrnn.errors import ConfigError, RecordingError
-from streamrnn.recognizer import Recognizer
+from streamrnn.recognizer import ForecastConfig, Recognizer
 from streamrnn.training.pieces import Clip, Piece, Samples, Supply, targets
 from streamrnn.training.plan import WholeConfig
 from streamrnn.training.wearing import varied
@@ -27,9 +27,11 @@ class Whole:
             raise RecordingError(
                 f"every recording is shorter than the hop of {recognizer.hop} samples; add longer ones"
             )
+        self._longest = recognizer.frames(config.longest_ms) * recognizer.hop
+        self._settle = recognizer.frames(config.settle_ms)
         heard = {span.label for clip in self._clips for span in clip.spans}
         for label, name in enumerate(recognizer.config.labels):
-            if label not in heard:
+            if label not in heard and not forecasts(recognizer):
                 raise RecordingError(f"label {name!r}: no recording in the data; add some or take the label out")
 
     def piece(self, lane: int, index: int) -> Piece:
@@ -39,7 +41,19 @@ class Whole:
         order = np.random.default_rng([self._supply.seed, 3, epoch]).permutation(len(self._clips))
         random = np.random.default_rng([self._supply.seed, 4, turn])
         clip = varied(self._clips[int(order[place])], self._config, random)
-        return whole_piece(self._recognizer, clip if len(clip.samples) >= self._recognizer.hop else self._clips[0])
+        piece = whole_piece(self._recognizer, clip if len(clip.samples) >= self._recognizer.hop else self._clips[0])
+        return self._stretch(piece, turn) if self._longest or self._settle else piece
+
+    def _stretch(self, piece: Piece, turn: int) -> Piece:
+        """A part of a piece from a random place, or all of it; its first frames teach nothing."""
+        hop = self._recognizer.hop
+        count = min(piece.frames, self._longest // hop) if self._longest else piece.frames
+        random = np.random.default_rng([self._supply.seed, 5, turn])
+        first = int(random.integers(piece.frames - count + 1))
+        part, teaches = slice(first, first + count), piece.teaches[first : first + count].copy()
+        # A piece that is shorter than what it takes to settle still teaches with its last half.
+        teaches[: min(self._settle, count // 2)] = 0.0
+        return Piece(piece.samples[first * hop : (first + count) * hop], piece.target[part], teaches, anew=True)
 
     def judged(self, clips: Sequence[Clip]) -> list[Piece]:
         """Pieces to judge a network on: the recordings as they are."""
@@ -62,4 +76,12 @@ def whole_piece(recognizer: Recognizer, clip: Clip) -> Piece:
     known = np.zeros(frames, np.bool_)
     for start, end in clip.known:
         known |= (last >= start) & (last < end)
+    if forecasts(recognizer):
+        # The future of the input is the target; what is labelled is what must not be learnt as usual.
+        known &= target.max(axis=1) == 0
     return Piece(clip.samples[: frames * recognizer.hop], target, teaches * known, anew=True)
+
+
+def forecasts(recognizer: Recognizer) -> bool:
+    """Whether the head says what comes next, so that recordings need no labels to train on."""
+    return isinstance(recognizer.config.head, ForecastConfig)
