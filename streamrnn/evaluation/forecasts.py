@@ -79,7 +79,6 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def lags(recognizer: Recognizer) -> tuple[int, ...]:
     """What the autoregression looks at: the last frames, and those that the network's own lags look at."""
-    _head(recognizer)
     far = (lag for each in recognizer.config.features if isinstance(each, LagConfig) for lag in each.frames)
     return tuple(sorted({*range(_ORDER), *far}))
 
