@@ -12,7 +12,7 @@ from streamrnn import decoders
 from streamrnn.alarms import AlarmConfig
 from streamrnn.decoders import Found
 from streamrnn.errors import ConfigError
-from streamrnn.events import Alarm, Forecast, Scored
+from streamrnn.events import Alarm, Blame, BundleRef, Expected, Forecast, Scored
 from streamrnn.recognizer import (
     ClassesConfig,
     ForecastConfig,
@@ -22,7 +22,9 @@ from streamrnn.recognizer import (
     ScaleConfig,
     forecast_columns,
 )
+from streamrnn.sinks.console import describe
 from streamrnn.testing import check_decoder
+from streamrnn.wire import Message, Moment, decode, encode
 
 
 def recognizer(channels: int = 2, units: tuple[tuple[float, float], ...] = ()) -> Recognizer:
@@ -166,3 +168,32 @@ def test_alarms_need_forecasts() -> None:
     config = RecognizerConfig("word", 1, {"a": ()}, (), GruConfig(), ClassesConfig(), AlarmConfig())
     with pytest.raises(ConfigError, match="takes forecasts"):
         decoders.build(AlarmConfig(), Recognizer(config, made.columns, 1, 0, 1))
+
+
+def test_alarms_forecasts_and_scores_go_over_the_wire_and_to_the_console() -> None:
+    bodies = {
+        "alarm": Alarm("anomaly", 3, 5, 1, 0.7, (Blame(1, 20.0, 35.5, 9.1),)),
+        "forecast": Forecast("anomaly", 4, 5, 1, 1, (Expected(0, 20.5, 0.25),)),
+        "score": Scored("anomaly", 4, 5, 1, 0.2),
+    }
+    texts = []
+    for kind, body in bodies.items():
+        sent = Message(
+            v=1,
+            kind=kind,
+            stream="pump",
+            bundle=BundleRef("machine", "ab"),
+            run="r",
+            epoch=0,
+            seq=1,
+            t=Moment(5, 1, 0, 0),
+            readiness="warm",
+            gap=0,
+            id="x",
+            body=body,
+        )
+        assert decode(encode(sent)) == sent
+        texts.append(describe(sent))
+    assert "anomaly" in texts[0]
+    assert "20.5 ± 0.25" in texts[1]
+    assert "anomaly score" in texts[2]
