@@ -56,6 +56,14 @@ class Bringer:
         self.socket.connect(at)
         self.socket.send(ingest.encode_header(ingest.Start(name, 8000)))
 
+    def wait_for_credit(self) -> None:
+        """As a client must: what comes before it is refused."""
+        while self.socket.poll(5000):
+            answer = ingest.decode_answer(self.socket.recv_multipart())
+            if isinstance(answer, ingest.Credit) and answer.n:
+                return
+        raise AssertionError("no credit")
+
     def bring(self) -> None:
         self.socket.send_multipart([ingest.encode_header(ingest.Data(self.name, self.at, 100)), bytes(200)])
         self.at += 100
@@ -91,19 +99,20 @@ def served(folder: Path) -> Iterator[tuple[ZeromqSource, queue.Queue[Item]]]:
 def test_a_stream_ends_with_its_key_and_no_other_does(folder: Path) -> None:
     with served(folder) as (source, said), peers.context() as context:
         ann, bob = (Bringer(context, folder, name, source.place) for name in ("ann", "bob"))
-        opened = {said.get(timeout=30).stream for _ in range(2)}
+        opened = {said.get(timeout=5).stream for _ in range(2)}
         assert opened == {"ann", "bob"}
         for each in (ann, bob):
+            each.wait_for_credit()
             each.bring()
-            item = said.get(timeout=30)
+            item = said.get(timeout=5)
             assert isinstance(item, Chunk)
             assert item.stream == each.name
         before = revoke(folder, "ann")
         ann.bring()
-        assert said.get(timeout=30) == Ended("ann", "its key was revoked")
+        assert said.get(timeout=5) == Ended("ann", "its key was revoked")
         assert ann.error().code == "revoked"
         bob.bring()
-        item = said.get(timeout=30)
+        item = said.get(timeout=5)
         assert isinstance(item, Chunk)
         assert item.stream == "bob"
         # Nor does it begin anew, until it is listed once more.
@@ -112,7 +121,7 @@ def test_a_stream_ends_with_its_key_and_no_other_does(folder: Path) -> None:
         assert source.errors["revoked"] == 2
         (folder / keys.ALLOWED).write_text(before)
         ann.socket.send(ingest.encode_header(ingest.Start("ann", 8000)))
-        assert said.get(timeout=30) == Opened("ann", 8000, 1)
+        assert said.get(timeout=5) == Opened("ann", 8000, 1)
         for each in (ann, bob):
             each.socket.close(0)
 
@@ -120,11 +129,11 @@ def test_a_stream_ends_with_its_key_and_no_other_does(folder: Path) -> None:
 def test_a_key_that_lost_its_role_brings_nothing(folder: Path) -> None:
     with served(folder) as (source, said), peers.context() as context:
         ann = Bringer(context, folder, "ann", source.place)
-        said.get(timeout=30)
+        said.get(timeout=5)
         path = folder / keys.ALLOWED
         path.write_text(path.read_text().replace("ingest", "read"))
         ann.bring()
-        assert said.get(timeout=30) == Ended("ann", "its key was revoked")
+        assert said.get(timeout=5) == Ended("ann", "its key was revoked")
         ann.socket.close(0)
 
 
@@ -154,19 +163,19 @@ def test_calls_end_with_the_key(folder: Path) -> None:
 def test_a_list_that_is_being_saved_ends_nobody_and_one_that_stays_unreadable_everybody(folder: Path) -> None:
     with served(folder) as (source, said), peers.context() as context:
         ann = Bringer(context, folder, "ann", source.place)
-        said.get(timeout=30)
+        said.get(timeout=5)
         path = folder / keys.ALLOWED
         before = path.read_text()
         path.unlink()
         ann.bring()
-        assert isinstance(said.get(timeout=30), Chunk)
+        assert isinstance(said.get(timeout=5), Chunk)
         path.write_text(before)
         path.chmod(0o600)
         ann.bring()
-        assert isinstance(said.get(timeout=30), Chunk)
+        assert isinstance(said.get(timeout=5), Chunk)
         path.unlink()
         ann.bring()
-        assert isinstance(said.get(timeout=30), Chunk)
+        assert isinstance(said.get(timeout=5), Chunk)
         ann.bring()
-        assert said.get(timeout=30) == Ended("ann", "its key was revoked")
+        assert said.get(timeout=5) == Ended("ann", "its key was revoked")
         ann.socket.close(0)
