@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from streamrnn.decoders import Found, SmoothedConfig, Track
+from streamrnn.decoders import Found, SmoothedConfig, Track, summed
 from streamrnn.errors import ConfigError
 from streamrnn.events import Alarm, Blame, Expected, Forecast, Heard, Scored, rounded
 from streamrnn.recognizer import ForecastConfig, NotNegative, Positive, Recognizer
@@ -130,14 +130,10 @@ class Alarms:
         batch, frames = said.shape[:2]
         ready = said[:, :, 1] > 0.5
         errors = np.minimum(np.abs(self._sigmas(said)), self.most) * ready[:, :, None]
-        joined = np.concatenate([track["tail"], errors], axis=1)
-        # A sum in a fixed order, so that every split gives the same bits.
-        means = joined[:, :frames].copy()
-        for i in range(1, self.window):
-            means += joined[:, i : i + frames]
+        means, tail = summed(errors, track["tail"])
         means /= self.window
-        after = {name: array.copy() for name, array in track.items()}
-        after["tail"] = joined[:, frames:].copy()
+        after = {name: array.copy() for name, array in track.items() if name != "tail"}
+        after["tail"] = tail
         found: list[Found] = []
         for i in range(frames):
             scores = self._scores(means[:, i], after)

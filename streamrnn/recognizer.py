@@ -284,6 +284,11 @@ class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Frames of posteriors a second, in Hz."""
         return self.config.rate / self.hop
 
+    @property
+    def forecasts(self) -> bool:
+        """Whether the head says what comes next: its columns are no posteriors of labels, and training needs none."""
+        return isinstance(self.config.head, ForecastConfig)
+
     def frames(self, milliseconds: float) -> int:
         """The number of frames nearest to a duration."""
         return round(milliseconds * self.config.rate / (1000.0 * self.hop))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import plan
+from tiny import SENSORS, plan
 
 from streamrnn import registry
 from streamrnn.backends import Step
@@ -63,10 +63,6 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def steps(exported: Bundle) -> tuple[Step, Step]:
     return open_step(exported, "onnx"), open_step(exported, "torch")
-
-
-# The configs of sensors, which test_configs.py trains, exports and proves, have these and the head that forecasts.
-SENSORS = {"centre", "lag", "magnitude", "spectrum", "standardise"}
 
 
 def test_the_cases_hold_every_cell_feature_and_head() -> None:

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from tiny import plan
+from tiny import SENSORS, plan
 
 from streamrnn import bundle, load, registry
 from streamrnn.backends import Array, ArrayState, Step
@@ -98,10 +98,6 @@ def made(channels: int, features: list[dict[str, Any]], model: dict[str, Any], h
 @pytest.fixture(scope="module", params=list(CASES))
 def case(request: pytest.FixtureRequest) -> tuple[Bundle, Step]:
     return made(*CASES[request.param])
-
-
-# A bundle of these is served by ONNX Runtime.
-SENSORS = {"centre", "lag", "magnitude", "spectrum", "standardise"}
 
 
 def sound(there: Bundle, batch: int, hops: int, seed: int = 0) -> Array:

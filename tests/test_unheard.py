@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listed import Heeder
 from tones import HOP, RATE
 
 from streamrnn import bundle
@@ -23,12 +24,11 @@ from streamrnn.events import Event, Heard, Lost
 from streamrnn.intake import Intake
 from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
-from streamrnn.sinks import Sink
 from streamrnn.sources import Source, SourceConfig
 from streamrnn.statefile import Kept
 from streamrnn.streams import Streams
 from streamrnn.testing.signals import sentence
-from streamrnn.wire import Message, Status
+from streamrnn.wire import Status
 
 _WHY = "no time"
 
@@ -124,23 +124,8 @@ class _Silent(Source):
         yield from ()
 
 
-class _Kept(Sink):
-    """What was published."""
-
-    place = "here"
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    def publish(self, message: Message, parts: list[bytes]) -> None:
-        self.messages.append(message)
-
-    def close(self, seconds: float) -> str:
-        return ""
-
-
 def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with_a_gap(engine_of) -> None:
-    engine, sink = engine_of(), _Kept()
+    engine, sink = engine_of(), Heeder()
     intake = Intake()
     control = Control(intake.bell)
     streams = Streams(engine, Publisher([sink], []), 10, Kept(runs=1), Clips(ClipsConfig(), Meter(), control))

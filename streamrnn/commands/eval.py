@@ -143,7 +143,7 @@ def _measures(
         cut = windows.Windows(arguments.windows, arguments.hop or -(-arguments.windows // 2))
         document |= windows.judged(serving, judged, cut)
         told += windows.lines(document)
-    if forecasts.forecasts(serving):
+    if serving.recognizer.forecasts:
         document["forecast"] = forecasts.document(serving, judged, whole)
         document["alarms"] = alarming.judged(result.streams + result.words)
         told += forecasts.lines(document["forecast"]) + alarming.lines(document["alarms"])

@@ -30,11 +30,6 @@ class Judged:
     count: int
 
 
-def forecasts(serving: Serving) -> bool:
-    """Whether a bundle forecasts."""
-    return isinstance(serving.recognizer.config.head, ForecastConfig)
-
-
 def document(serving: Serving, judged: Sequence[Playable], all_there_is: Sequence[Recording]) -> dict[str, Any]:
     """Mean square errors a frame, as a report has them.
 

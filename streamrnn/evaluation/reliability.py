@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamrnn.backends import Array
 from streamrnn.evaluation.metrics import Estimate, drawn_anew
 from streamrnn.evaluation.playable import Playable
-from streamrnn.recognizer import BACKGROUND, ForecastConfig, Recognizer
+from streamrnn.recognizer import BACKGROUND, Recognizer
 from streamrnn.targets import Span, Targets, label_index, targets
 
 BINS = 15
@@ -60,7 +60,7 @@ def reliability(recognizer: Recognizer, said: Array, target: Targets, teaches: T
     Where one column holds, the highest posterior is looked at, and right if its column holds. Where any of the labels
     may hold, each label's posterior is, and right if the label holds.
     """
-    if isinstance(recognizer.config.head, ForecastConfig):
+    if recognizer.forecasts:
         # How unlikely a frame was is no posterior of a label.
         said, target = said[:0, : target.shape[1]], target[:0]
     else:

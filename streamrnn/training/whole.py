@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamrnn.errors import ConfigError, RecordingError
-from streamrnn.recognizer import ForecastConfig, Recognizer
+from streamrnn.recognizer import Recognizer
 from streamrnn.training.pieces import Clip, Piece, Samples, Supply, targets
 from streamrnn.training.plan import WholeConfig
 from streamrnn.training.wearing import varied
@@ -31,7 +31,7 @@ class Whole:
         self._settle = recognizer.frames(config.settle_ms)
         heard = {span.label for clip in self._clips for span in clip.spans}
         for label, name in enumerate(recognizer.config.labels):
-            if label not in heard and not forecasts(recognizer):
+            if label not in heard and not recognizer.forecasts:
                 raise RecordingError(f"label {name!r}: no recording in the data; add some or take the label out")
 
     def piece(self, lane: int, index: int) -> Piece:
@@ -76,12 +76,7 @@ def whole_piece(recognizer: Recognizer, clip: Clip) -> Piece:
     known = np.zeros(frames, np.bool_)
     for start, end in clip.known:
         known |= (last >= start) & (last < end)
-    if forecasts(recognizer):
+    if recognizer.forecasts:
         # The future of the input is the target; what is labelled is what must not be learnt as usual.
         known &= target.max(axis=1) == 0
     return Piece(clip.samples[: frames * recognizer.hop], target, teaches * known, anew=True)
-
-
-def forecasts(recognizer: Recognizer) -> bool:
-    """Whether the head says what comes next, so that recordings need no labels to train on."""
-    return isinstance(recognizer.config.head, ForecastConfig)
