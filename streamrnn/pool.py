@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from streamrnn.backends import ArrayState, Step
 from streamrnn.decoders import Decoder, Found
@@ -17,7 +16,7 @@ from streamrnn.resampling import to_source
 from streamrnn.sessions import FOREVER, Listener, Session
 from streamrnn.snapshot import ListenerMemory, Remark, same_make
 from streamrnn.stretch import Reader, Reading, Stretch, Told
-from streamrnn.table import Table
+from streamrnn.table import Place, Table
 
 _ROWS_AT_FIRST = 4
 COLD = "cold"
@@ -89,6 +88,7 @@ class Pool:
         self.waiting: deque[Listener] = deque()
         self._states = Table(serving.initial, _ROWS_AT_FIRST)
         self._tracks = Table(serving.decoder.initial_track(1), _ROWS_AT_FIRST)
+        self._place = Place()
         self._free: list[int] = []
         self._rows = 0
         self._rows_a_call = rows_a_call
@@ -213,14 +213,14 @@ class Pool:
 
     def _call(self, hops: int, group: list[tuple[Listener, Reading]]) -> list[Event]:
         recognizer = self.serving.recognizer
-        samples = np.zeros((len(group), hops * recognizer.hop, recognizer.channels), np.float32)
+        samples = self._place.batch(len(group), hops * recognizer.hop, recognizer.channels)
         for out, (listener, reading) in zip(samples, group, strict=True):
             reading.stretch.tape(listener.reader).read(listener.reader.bundle, out)
             reading.frames += hops
         rows = [listener.row for listener, _ in group]
-        posteriors, state = self.serving.step(samples, self._states.gather(rows))
+        posteriors, state = self.serving.step(samples, self._states.lend(rows))
         self._states.scatter(rows, state)
-        found, track = self.serving.decoder(posteriors, self._tracks.gather(rows))
+        found, track = self.serving.decoder(posteriors, self._tracks.lend(rows))
         self._tracks.scatter(rows, track)
         events = [event for each in found for event in self._heard(*group[each.row], each)]
         for listener, reading in group:

@@ -19,6 +19,7 @@ from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
+from streamrnn.pacing import Pace
 from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
@@ -51,7 +52,8 @@ class Service:
         self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
-        self._intake = Intake()
+        self._intake = Intake(config.engine.tick_ms / 1000.0)
+        self._pace = Pace(config.engine.tick_ms / 1000.0)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -161,6 +163,7 @@ class Service:
         self._intake.start()
         while not self._stopping:
             self._poller.poll(_milliseconds(min(self._publisher.attend(), self._watch.vitals.due_s)))
+            self._pace.wait()
             self._watch.woke()
             self._turn()
             self._save()

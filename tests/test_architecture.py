@@ -17,7 +17,7 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
+    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator"),
     ("registry", "events", "tape", "cutting", "files", "disk", "loopback"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
-    ("engine", "health"),
+    ("engine", "health", "capacity"),
     ("detector",),
     ("control", "journal", "statefile"),
     ("journaling", "clips"),
@@ -68,6 +68,8 @@ DAEMON = (
     "watch",
     "logs",
     "flood",
+    "pacing",
+    "capacity",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
@@ -108,7 +110,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

@@ -28,10 +28,15 @@ class Ordering:
 
     def repeats(self, start: int, end: int) -> bool:
         """Whether any of these samples went on or is held already."""
+        if not self._held:
+            return start < self.expected
         return start < self.expected or any(chunk.start < end and start < chunk.end for chunk in self._held)
 
     def add(self, chunk: Chunk) -> list[Chunk | Gap]:
         """What may go on now that this has come."""
+        if not self._held and chunk.start <= self.expected:
+            self.expected = max(self.expected, chunk.end)
+            return [chunk]
         insort(self._held, chunk, key=lambda each: each.start)
         ordered = self._continued()
         # The second bound is for what is held more than once.

@@ -1,0 +1,20 @@
+"""The pace of the engine's loop: what comes within a tick is one wake-up and one batch."""
+
+from __future__ import annotations
+
+import time
+
+
+class Pace:
+    """A turn begins no sooner than a tick after the one before; what comes after a pause does not wait at all."""
+
+    def __init__(self, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self._begun = 0.0
+
+    def wait(self) -> None:
+        """To be called when there is something to do: returns when the turn may begin."""
+        early = self._begun + self._tick_s - time.monotonic()
+        if early > 0:
+            time.sleep(early)
+        self._begun = time.monotonic()
