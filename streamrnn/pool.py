@@ -251,7 +251,7 @@ class Pool:
             first = listener.todo[0]
             if isinstance(first, Told):
                 events += self._lost(listener, first, COLD)
-                listener.todo.popleft()
+                del listener.todo[0]
                 continue
             events += self._remarks(listener, first)
             if not first.stretch.closed or self._hops(listener, first):
@@ -259,7 +259,7 @@ class Pool:
             if first.frames:
                 found = self.serving.decoder.finish(self._tracks.gather([listener.row]))
                 events += [event for each in found for event in self._heard(listener, first, each)]
-            listener.todo.popleft()
+            del listener.todo[0]
             self._fresh(listener.row)
         if listener.session.ended:
             self.let_go(listener)
@@ -284,7 +284,7 @@ class Pool:
         """What is to be told of the frames that have been heard."""
         events: list[Event] = []
         while self._due(reading):
-            frames, told = reading.remarks.popleft()
+            frames, told = reading.remarks.pop(0)
             events += self._lost(listener, told, self._readiness(reading, frames))
         return events
 

@@ -43,7 +43,9 @@ class Table:
         """Make a row a fresh stream's; a row beyond the last doubles the table."""
         while row >= self._rows:
             for name, array in self._arrays.items():
-                self._arrays[name] = np.concatenate([array, np.repeat(self._initial[name], self._rows, axis=0)])
+                # The new half is not written before a stream has it: untouched pages are no memory.
+                self._arrays[name] = np.empty((2 * self._rows, *array.shape[1:]), array.dtype)
+                self._arrays[name][: self._rows] = array
             self._rows *= 2
         for name, array in self._arrays.items():
             array[row] = self._initial[name][0]

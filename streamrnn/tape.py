@@ -21,6 +21,14 @@ def _nothing(channels: int) -> Samples:
 class Tape:
     """Appends and reads cost what they carry, whatever waits; memory is at most four times what waits."""
 
+    __slots__ = (
+        "_block",
+        "_head",
+        "_first",
+        "_places",
+        "end",
+    )
+
     def __init__(self, channels: int, readers: Iterable[str]) -> None:
         self._block: Samples = _nothing(channels)
         self._head = 0  # where in the block the first sample that waits lies

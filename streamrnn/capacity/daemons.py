@@ -87,6 +87,7 @@ def serve_command(folder: Path, bundle: Path, decoder: Mapping[str, float], engi
         "sinks": [{"kind": "zeromq", "endpoint": ANY_PORT}],
         "control": {"endpoint": ANY_PORT},
         "engine": {"max_streams": 100_000, **engine},
+        "history": {"messages": 0},
     }
     path = folder / "daemon.yaml"
     path.write_bytes(msgspec.yaml.encode(config))

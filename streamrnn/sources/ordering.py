@@ -16,6 +16,13 @@ class Ordering:
     than `span` samples beyond it. A sample that comes twice goes on twice: the engine leaves it out and counts it.
     """
 
+    __slots__ = (
+        "expected",
+        "_stream",
+        "_span",
+        "_held",
+    )
+
     def __init__(self, stream: str, span: int, expected: int = 0) -> None:
         self.expected = expected  # the sample that is next
         self._stream, self._span = stream, span
