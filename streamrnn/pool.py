@@ -33,6 +33,7 @@ class Serving:
     initial: ArrayState
     decoder: Decoder
     beside: str = ""  # of a shadow: the bundle whose streams it hears as well
+    cost: float = 0.0  # the share of one core that a stream takes; 0.0 if that was not measured
 
     @property
     def ref(self) -> BundleRef:
@@ -148,9 +149,9 @@ class Pool:
         return msgspec.structs.replace(memory, restored=restored)
 
     @property
-    def used(self) -> bool:
-        """Whether any stream has a row."""
-        return len(self._free) < self._rows
+    def rows(self) -> int:
+        """How many streams have one."""
+        return self._rows - len(self._free)
 
     def let_go(self, listener: Listener) -> None:
         """Take a listener from its stream, and its row."""

@@ -62,21 +62,21 @@ class Session:
     """A stream from open to finish: each sample is checked here, once, and goes to all that listen."""
 
     __slots__ = (
-        "stream",
-        "rate",
-        "channels",
-        "listeners",
-        "attached",
-        "ended",
-        "_readers",
         "_current",
+        "_duplicates",
         "_expected",
         "_heard",
-        "_lost",
-        "_duplicates",
-        "_untold",
         "_in_gap",
+        "_lost",
         "_overlapping",
+        "_readers",
+        "_untold",
+        "attached",
+        "channels",
+        "ended",
+        "listeners",
+        "rate",
+        "stream",
     )
 
     def __init__(

@@ -50,12 +50,12 @@ class Stretch:
     """One unbroken run of a stream's samples, resampled once for each rate that is listened to."""
 
     __slots__ = (
-        "epoch",
-        "start",
-        "end",
-        "closed",
-        "rate",
         "_inputs",
+        "closed",
+        "end",
+        "epoch",
+        "rate",
+        "start",
     )
 
     def __init__(self, epoch: int, rate: int, channels: int, readers: Sequence[Reader]) -> None:

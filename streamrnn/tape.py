@@ -23,8 +23,8 @@ class Tape:
 
     __slots__ = (
         "_block",
-        "_head",
         "_first",
+        "_head",
         "_places",
         "end",
     )

@@ -27,6 +27,7 @@ LAYERS = (
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
+    ("serving",),
     ("engine", "health", "capacity"),
     ("detector",),
     ("control", "journal", "statefile"),
@@ -34,6 +35,7 @@ LAYERS = (
     ("history",),
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("admission",),
     ("streams", "assembly", "handover"),
     ("watch", "sourcing", "shadowing", "reloading"),
     ("overseeing",),
@@ -69,6 +71,7 @@ DAEMON = (
     "logs",
     "flood",
     "pacing",
+    "admission",
     "capacity",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
@@ -97,7 +100,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": ("bundle", "training"),
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
-    "zmq": (*DAEMON, "security", "sources.zeromq", "sinks.zeromq", "client"),
+    "zmq": (*DAEMON, "training.plain_daemon", "security", "sources.zeromq", "sinks.zeromq", "client"),
     "paho": ("broker",),
     "serial": ("sources.serial",),
     "prometheus_client": ("health",),

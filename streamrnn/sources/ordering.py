@@ -17,10 +17,10 @@ class Ordering:
     """
 
     __slots__ = (
-        "expected",
-        "_stream",
-        "_span",
         "_held",
+        "_span",
+        "_stream",
+        "expected",
     )
 
     def __init__(self, stream: str, span: int, expected: int = 0) -> None:
