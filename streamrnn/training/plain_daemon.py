@@ -59,7 +59,7 @@ def main(enter: float, leave: float) -> None:
             credit = {"kind": "credit", "stream": name, "n": _CREDIT}
             router.send_multipart([identity, json.dumps(credit).encode()])
         elif header["kind"] == "data":
-            samples = np.frombuffer(parts[1], np.int16).astype(np.float32).reshape(1, -1, 1) / 32768
+            samples = np.frombuffer(parts[1], np.int16).astype(np.float32).reshape(1, -1, 1) / np.float32(32768)
             for sample in streams[name].hear(samples, header["start"]):
                 moment = {"sample": sample, "rate": 16000, "mono_ns": 0, "utc_ns": 0}
                 told = {"stream": name, "t": moment}
