@@ -100,7 +100,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": ("bundle", "training"),
     "yaml": ("config", "examples"),
     "tqdm": ("training", "commands"),
-    "zmq": (*DAEMON, "training.plain_daemon", "security", "sources.zeromq", "sinks.zeromq", "client"),
+    "zmq": (*DAEMON, "security", "sources.zeromq", "sinks.zeromq", "client"),
     "paho": ("broker",),
     "serial": ("sources.serial",),
     "prometheus_client": ("health",),

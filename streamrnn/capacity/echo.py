@@ -14,8 +14,8 @@ _CREDIT = 2**40
 _EVERY = 10
 
 
-def main() -> None:
-    """Take samples and publish results, one process and one thread."""
+def endpoints() -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+    """Where samples are taken and where results go, of no bounds, said on standard error."""
     context = zmq.Context()
     router, results = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
     for socket in (router, results):
@@ -25,6 +25,12 @@ def main() -> None:
     for what, socket in (("samples from", router), ("results to", results)):
         print(what, socket.getsockopt_string(zmq.LAST_ENDPOINT), file=sys.stderr)
     print("ready", file=sys.stderr, flush=True)
+    return router, results
+
+
+def main() -> None:
+    """Take samples and publish results, one process and one thread."""
+    router, results = endpoints()
     while True:
         identity, *parts = router.recv_multipart()
         header, _ = ingest.decode_request(parts)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import zmq
 
 from streamrnn.backends import Array
+from streamrnn.capacity.echo import endpoints
 from streamrnn.training.plain_loop import PlainLoop, network
 
 _CREDIT = 2**40
@@ -40,15 +40,7 @@ def main(enter: float, leave: float) -> None:
     """Take samples and publish results, one process and one thread."""
     torch.set_num_threads(1)
     source = network()
-    context = zmq.Context()
-    router, results = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
-    for socket in (router, results):
-        socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.RCVHWM, 0)
-        socket.bind("tcp://127.0.0.1:*")
-    for what, socket in (("samples from", router), ("results to", results)):
-        print(what, socket.getsockopt_string(zmq.LAST_ENDPOINT), file=sys.stderr)
-    print("ready", file=sys.stderr, flush=True)
+    router, results = endpoints()
     streams: dict[str, _Stream] = {}
     while True:
         identity, *parts = router.recv_multipart()
