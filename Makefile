@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 LIGHT := .venv
 FULL := .venv-dev
 SOURCES := $(shell find streamrnn -type f -not -name '*.pyc')
+NATIVE := $(shell find native -type f -name '*.[chpt]*' -not -path '*/build/*' -not -path '*.egg-info/*')
 CONFIG ?= configs/digits.yaml
 OUT ?= digits.bundle
 
@@ -32,7 +33,7 @@ train: recordings setup  ## make train DATA=dir [CONFIG=configs/digits.yaml] [OU
 recordings:
 	@test -n "$(DATA)" || { echo 'which recordings? add DATA=dir'; exit 2; }
 
-bench: setup  ## microseconds a frame: onnx and torch against a hand-written torchaudio + nn.GRU loop
+bench: setup  ## microseconds a frame: native, onnx and torch against a hand-written torchaudio + nn.GRU loop
 	@$(FULL)/bin/streamrnn bench --loop
 
 compare: recordings setup  ## make compare DATA=dir: GRU, LSTM and RNN trained alike, the tables into docs/comparison.md
@@ -51,7 +52,7 @@ soak: setup  ## make soak [MINUTES=120] [STREAMS=200]: one daemon, a fault every
 	$(FULL)/bin/python tests/faults/soak.py $(or $(MINUTES),120) $(or $(STREAMS),200)
 
 clean:  ## take away what the others made, environments too
-	rm -rf $(LIGHT) $(FULL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(LIGHT) $(FULL) build dist native/build native/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: an environment is made anew when what it is made of has changed.
@@ -61,10 +62,12 @@ $(LIGHT)/installed: pyproject.toml $(SOURCES)
 	@$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check .
 	@touch $@
 
-$(FULL)/installed: pyproject.toml
+$(FULL)/installed: pyproject.toml $(NATIVE)
 	@$(call environment,$(FULL))
 	@echo 'installing everything, which takes a few minutes ...'
 	@$(FULL)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	@$(FULL)/bin/python -m pip install --quiet --disable-pip-version-check ./native >/dev/null 2>&1 || \
+		echo 'native/ was not built, perhaps for want of a C compiler: ONNX Runtime serves, and its tests are skipped'
 	@touch $@
 
 define environment

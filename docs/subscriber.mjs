@@ -3,7 +3,9 @@ import { Dealer, Subscriber } from "zeromq"
 
 const endpoint = process.argv[2] ?? "tcp://127.0.0.1:5560"
 const topics = ["v1/detection/", "v1/segment/", "v1/gap/", "v1/status/"]
-const sub = new Subscriber(), dealer = new Dealer({ linger: 0, receiveTimeout: 6000 })
+// One who only listens never learns that the daemon gave it up while a cable was out, unless TCP asks.
+const alive = { tcpKeepalive: 1, tcpKeepaliveIdle: 3, tcpKeepaliveInterval: 1, tcpKeepaliveCount: 2 }
+const sub = new Subscriber(alive), dealer = new Dealer({ linger: 0, receiveTimeout: 6000 })
 const given = new Set() // events by what makes them the same
 let run = "", place = "", counts = null, calls = 0, beat = 0 // counts: topic -> last seq, from the first hello on
 

@@ -34,7 +34,9 @@ def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
                 raise ConfigError(f"{where}: another is named {recognizer.name!r} already; add `name:`")
             if key == "shadows":
                 _beside(recognizer, [before.recognizer for before, _ in opened[: len(config.bundles)]], where)
-            opened.append((dataclasses.replace(there, recognizer=recognizer), each.backend))
+            opened.append(
+                (dataclasses.replace(there, recognizer=recognizer), bundle.choose_backend(there, each.backend))
+            )
     return opened
 
 

@@ -1,4 +1,4 @@
-"""What a recognizer costs on this machine: microseconds for 10 ms of one stream, from samples to posterior."""
+"""What a recognizer costs on this machine: microseconds of a core for 10 ms of one stream, samples to posterior."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def noise(recognizer: Recognizer, batch: int, hops: int) -> Array:
 def race(contestants: Mapping[str, Hearer], samples: Array, rate: int, seconds: float) -> dict[str, float]:
     """Median microseconds for 10 ms of one stream; the contestants take turns, so that a busy moment hits them all.
 
-    Each has about `seconds` of its own, and at least seven turns.
+    It is processor time, of all threads of this process: what else runs on the machine is not counted. Each has about
+    `seconds` of its own, and at least seven turns.
     """
     calls = {name: max(1, round(_TURN_S / _once(hear, samples))) for name, hear in contestants.items()}
     taken: dict[str, list[float]] = {name: [] for name in contestants}
@@ -66,10 +67,10 @@ def race(contestants: Mapping[str, Hearer], samples: Array, rate: int, seconds: 
     turn = 0
     while turn < _FEWEST or (turn < _MOST and spent < seconds * len(contestants)):
         for name, hear in contestants.items():
-            began = time.perf_counter()
+            began = time.process_time()
             for _ in range(calls[name]):
                 hear(samples)
-            took = time.perf_counter() - began
+            took = time.process_time() - began
             taken[name].append(took / calls[name])
             spent += took
         turn += 1
@@ -81,9 +82,9 @@ def _once(hear: Hearer, samples: Array) -> float:
     """Seconds that a call takes once it is warm."""
     for _ in range(3):
         hear(samples)
-    began = time.perf_counter()
+    began = time.process_time()
     hear(samples)
-    return max(1e-7, time.perf_counter() - began)
+    return max(1e-7, time.process_time() - began)
 
 
 def costs(
@@ -103,13 +104,13 @@ def costs(
     return table
 
 
-def lines(table: Sequence[Cost], reference: str) -> list[str]:
+def lines(table: Sequence[Cost], reference: str, measured: str = "samples to posterior") -> list[str]:
     """A table for people; with a `reference` among several, how many times cheaper each of the others is."""
     names = list(table[0].microseconds)
     others = [name for name in names if name != reference] if reference in names else []
     head = f"{'batch':>6} {'chunk':>8}" + "".join(f" {name:>10}" for name in names)
     head += "".join(f" {reference + '/' + name:>12}" for name in others)
-    rows = ["microseconds for 10 ms of one stream, samples to posterior, one thread, median:", head]
+    rows = [f"microseconds of one core for 10 ms of one stream, {measured}, median:", head]
     for cost in table:
         row = f"{cost.batch:>6} {cost.chunk_ms:>5g} ms"
         row += "".join(f" {cost.microseconds[name]:>10.1f}" for name in names)

@@ -28,7 +28,7 @@ from streamrnn.recognizer import Recognizer, encode
 from streamrnn.registry import PlugConfig
 
 SCHEMA = 2
-BACKENDS = ("onnx", "torch")
+BACKENDS = ("auto", "native", "onnx", "torch")
 # Posteriors of the golden audio on another processor may differ in the last bits of every step, not by more than this.
 GOLDEN_TOLERANCE = 1e-3
 _MEMBERS = (
@@ -246,7 +246,13 @@ def measured(bundle: Bundle, det: Det) -> Contents:
 
 
 def open_step(bundle: Bundle, backend: str) -> Step:
-    """The step of a bundle on a backend, `onnx` or `torch`. Raises BundleError for another name or a broken graph."""
+    """The step of a bundle on one of BACKENDS.
+
+    Raises BundleError for another name, a broken graph, or a backend that is not installed or does not take the bundle.
+    """
+    backend = choose_backend(bundle, backend)
+    if backend == "native":
+        return _open_native(bundle)
     if backend == "onnx":
         from streamrnn.backends import onnx
 
@@ -258,6 +264,32 @@ def open_step(bundle: Bundle, backend: str) -> Step:
             raise BundleError(f"backend torch: {error.name} is not installed; pip install 'streamrnn[train]'") from None
         return torch.open_step(bundle)
     raise BundleError(f"backend {backend!r} is unknown; {did_you_mean(backend, BACKENDS)}")
+
+
+def choose_backend(bundle: Bundle, backend: str) -> str:
+    """What `auto` means for a bundle: `native` where that is installed and takes it, else `onnx`. Others stay."""
+    if backend != "auto":
+        return backend
+    try:
+        _open_native(bundle)
+    except BundleError:
+        return "onnx"
+    return "native"
+
+
+def open_steps(bundle: Bundle, *more: str) -> dict[str, Step]:
+    """By backend: its step on the daemon's choice, on onnx and on `more`. Raises BundleError."""
+    return {name: open_step(bundle, name) for name in dict.fromkeys((choose_backend(bundle, "auto"), "onnx", *more))}
+
+
+def _open_native(bundle: Bundle) -> Step:
+    try:
+        from streamrnn.backends import native
+    except ImportError:
+        raise BundleError(
+            "backend native: streamrnn_native is not installed; use onnx, or pip install ./native"
+        ) from None
+    return native.open_step(bundle)
 
 
 def prove(bundle: Bundle, step: Step) -> None:

@@ -24,11 +24,12 @@ class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `name` is another name for the wire; `decoder` holds settings that replace the bundle's own, or
     a budget, `max_false_accepts_per_hour`, that chooses its thresholds by what the bundle was calibrated on.
+    `backend` auto is native where it is installed and takes the bundle, else onnx.
     """
 
     path: str
     name: Name | Literal[""] = ""
-    backend: Literal["onnx", "torch"] = "onnx"
+    backend: Literal["auto", "native", "onnx", "torch"] = "auto"
     decoder: dict[str, Any] = {}
 
 

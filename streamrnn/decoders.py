@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from streamrnn import operating, registry
 from streamrnn.errors import ConfigError
+from streamrnn.events import Forecast, Heard, Scored, rounded
 from streamrnn.operating import Det
 from streamrnn.recognizer import BACKGROUND, Count, NotNegative, Recognizer
 from streamrnn.registry import PlugConfig, register
 
+F = TypeVar("F", np.float32, np.float64)
 Track = dict[str, NDArray[Any]]
 Score = Annotated[float, Meta(gt=0, le=1)]
 _THRESHOLDS = ("enter", "leave", "max_false_accepts_per_hour")
@@ -32,6 +34,10 @@ class Found:
     end: int
     frame: int  # the frame that brought the decision
     score: float
+
+    def body(self, label: str, start: int, end: int, rate: int) -> Heard | Forecast | Scored:
+        """What is told of it, in samples of the source."""
+        return Heard(label, start, end, rate, rounded(self.score))
 
 
 class Decoder(Protocol):
@@ -133,6 +139,17 @@ def beside_thresholds(config: SmoothedConfig) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in _THRESHOLDS}
 
 
+def summed(values: NDArray[F], tail: NDArray[F]) -> tuple[NDArray[F], NDArray[F]]:
+    """(batch, frames, columns), the frames before -> of each frame the sum of it and those, and the tail after it."""
+    frames = values.shape[1]
+    joined = np.concatenate([tail, values], axis=1)
+    # A sum in a fixed order, so that every split gives the same bits.
+    sums = joined[:, :frames].copy()
+    for i in range(1, tail.shape[1] + 1):
+        sums += joined[:, i : i + frames]
+    return sums, joined[:, frames:].copy()
+
+
 class _Smoothed:
     """What the folds share: running means of the posteriors, the count of frames, and rows in which nothing happens."""
 
@@ -163,14 +180,10 @@ class _Smoothed:
     def __call__(self, posteriors: NDArray[np.float32], track: Track) -> tuple[list[Found], Track]:
         """(batch, frames, columns), track -> what was found, by row and frame, and the track after it."""
         frames = posteriors.shape[1]
-        joined = np.concatenate([track["tail"], posteriors], axis=1)
-        # A sum in a fixed order, so that every split gives the same bits.
-        scores = joined[:, :frames].copy()
-        for i in range(1, self.window):
-            scores += joined[:, i : i + frames]
+        scores, tail = summed(posteriors, track["tail"])
         scores *= np.float32(1.0 / self.window) * self.labels
         after = {name: array.copy() for name, array in track.items() if name != "tail"}
-        after["tail"] = joined[:, frames:].copy()
+        after["tail"] = tail
         loud = np.any(scores >= self.leave, axis=(1, 2)) | self._busy(track)
         found: list[Found] = []
         for row in np.flatnonzero(loud):

@@ -17,7 +17,7 @@ from streamrnn.events import Event
 _PIECE = 2**18
 
 
-def load(name: str | Path, backend: str = "onnx", max_false_accepts_per_hour: float = 0.0) -> Detector:
+def load(name: str | Path, backend: str = "auto", max_false_accepts_per_hour: float = 0.0) -> Detector:
     """The detector of a bundle: its path, or the name of one that is shipped.
 
     `max_false_accepts_per_hour` above 0 is a budget that chooses the decoder's thresholds. Raises BundleError, and

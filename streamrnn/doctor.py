@@ -82,6 +82,7 @@ def _asked(what: str, ask: Callable[[], str]) -> Finding:
 
 def _bundle(path: str, backend: str) -> str:
     there = bundle.read(bundle.locate(path))
+    backend = bundle.choose_backend(there, backend)
     begun = time.monotonic()
     bundle.prove(there, bundle.open_step(there, backend))
     return f"readable, golden answer proved on {backend} in {time.monotonic() - begun:.2f} s"

@@ -43,6 +43,53 @@ class Heard(msgspec.Struct, frozen=True):
     score: float
 
 
+class Blame(msgspec.Struct, frozen=True):
+    """A channel, by its number, in an alarm: what was expected, what was seen, and how many deviations lie between."""
+
+    channel: int
+    expected: float
+    seen: float
+    sigma: float
+
+
+class Alarm(Heard, frozen=True):
+    """Something unexpected, from where it was first seen to where it was told; the channels, the least expected first.
+
+    Of sigmas `s` beyond what is usual the score is `s / (s + 5)`.
+    """
+
+    channels: tuple[Blame, ...] = ()
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """A channel, by its number, in a forecast: a Gaussian."""
+
+    channel: int
+    value: float
+    deviation: float
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What is expected `ahead` samples after those of `[start, end)`, channel by channel."""
+
+    label: str
+    start: int
+    end: int
+    rate: int
+    ahead: int
+    channels: tuple[Expected, ...]
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """How unexpected the samples `[start, end)` are: the score that an alarm is decided by."""
+
+    label: str
+    start: int
+    end: int
+    rate: int
+    score: float
+
+
 class Lost(msgspec.Struct, frozen=True):
     """Samples `[start, end)` of the source that were never heard, and why."""
 
@@ -67,7 +114,12 @@ class Event(msgspec.Struct, frozen=True):
     rate: int
     readiness: str
     id: str
-    body: Heard | Lost
+    body: Heard | Forecast | Scored | Lost
+
+
+def identity(kind: str, body: Heard | Forecast | Scored) -> str:
+    """What names an event beside where it begins: its label; with the kind where one of another begins there too."""
+    return body.label if kind in ("detection", "segment") else f"{kind} {body.label}"
 
 
 def event_id(stream: str, sha: str, epoch: int, label: str, start: int) -> str:
@@ -89,4 +141,17 @@ def same(left: Event, right: Event) -> bool:
     if isinstance(a, Heard) and isinstance(b, Heard):
         within = abs(a.score - b.score) < 2.5e-4  # within 1e-4, then each rounded to 1e-4
         return (a.label, a.start, a.end, a.rate) == (b.label, b.start, b.end, b.rate) and within
+    if isinstance(a, Scored) and isinstance(b, Scored):
+        return (a.label, a.start, a.end, a.rate) == (b.label, b.start, b.end, b.rate) and abs(
+            a.score - b.score
+        ) < 2.5e-4
+    if isinstance(a, Forecast) and isinstance(b, Forecast):
+        placed = (a.label, a.start, a.end, a.rate, a.ahead) == (b.label, b.start, b.end, b.rate, b.ahead)
+        return placed and len(a.channels) == len(b.channels) and all(map(_near, a.channels, b.channels))
     return a == b
+
+
+def _near(left: Expected, right: Expected) -> bool:
+    """Within a thousandth of the deviation."""
+    apart = max(abs(left.value - right.value), abs(left.deviation - right.deviation))
+    return left.channel == right.channel and apart <= 1e-3 * max(left.deviation, right.deviation) + 1e-6

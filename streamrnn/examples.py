@@ -16,7 +16,7 @@ DAEMON = """\
 bundles:
   - path: digits            # a file, or the name of a bundle that is shipped
     # name: digits          # another name on the wire
-    # backend: onnx         # or torch, the slow reference
+    # backend: onnx         # or native, compiled; auto is that where it is installed, else onnx; torch is the reference
     # decoder: {enter: 0.6} # settings that replace the bundle's own, or a budget instead of thresholds:
     # decoder: {max_false_accepts_per_hour: 0.5}
 sources:                    # each stream has a name of a-z 0-9 _ . -
@@ -37,6 +37,7 @@ engine:
 history:                    # what is sent again to subscribers that missed it
   messages: 10000           # in memory
   journal: ""               # a folder, and it outlasts a restart
+# clips: {directory: clips}  # the samples around each detection; without it none are kept: docs/operations.md
 control:
   endpoint: auto            # calls of programs, on tcp://127.0.0.1:5562 if it is free; write off for no control
 until: stopped              # or finished: end when all sources have, as files do
@@ -51,6 +52,7 @@ _VALUES: dict[str, Any] = {
     "topic": "home/boiler/vibration",
     "argv": ["cat"],
     "texts": {"yes": "yes", "no": "no"},
+    "frames": [100],
 }
 _TRAINING: dict[str, Any] = {
     "recognizer": {

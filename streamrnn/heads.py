@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from streamrnn.errors import ConfigError, did_you_mean
 from streamrnn.recognizer import BACKGROUND, ClassesConfig, LabelsConfig
 from streamrnn.stage import Stage, State
 
@@ -59,19 +60,26 @@ class Head(Stage):
 
 
 class Classes(Head):
-    """One of background and the labels: softmax, cross-entropy with label smoothing and a weight on background."""
+    """One of background and the labels: softmax, cross-entropy with label smoothing and a weight of each column."""
 
     def __init__(self, config: ClassesConfig, width: int, labels: tuple[str, ...]) -> None:
+        """Raises ConfigError if a weight is one of no label."""
         super().__init__(width, (BACKGROUND, *labels))
+        for label in config.weights:
+            if label not in labels:
+                raise ConfigError(f"head.weights.{label}: no label; {did_you_mean(label, labels)}")
         self.smoothing = config.smoothing
-        self.background_weight = config.background_weight
+        weights = [config.background_weight, *(config.weights.get(label, 1.0) for label in labels)]
+        # What the configuration gives is not learnt, so it is no part of the weights of the network.
+        self.register_buffer("each", torch.tensor(weights), persistent=False)
+        self.each: Tensor
 
     def loss(self, logits: Tensor, target: Tensor, teaches: Tensor) -> Tensor:
         """Cross-entropy against background or the one label that holds, a scalar."""
         wanted = _with_background(target)
         smooth = wanted * (1.0 - self.smoothing) + self.smoothing / self.width
         each = -(smooth * functional.log_softmax(logits, dim=-1)).sum(dim=-1)
-        weight = teaches * (1.0 + (self.background_weight - 1.0) * wanted[..., 0])
+        weight = teaches * (wanted @ self.each.to(wanted))
         return (each * weight).sum() / weight.sum().clamp_min(1.0)
 
     def surprise(self, logits: Tensor, target: Tensor) -> Tensor:

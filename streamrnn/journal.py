@@ -22,7 +22,7 @@ from streamrnn import disk
 from streamrnn.errors import DeviceError
 
 if sys.platform != "win32":
-    import fcntl
+    pass
 
 MAGIC = b"SRJRNL1\n"
 MARKER = b"\xff\xfeSR"
@@ -70,18 +70,9 @@ class Journal:
         self._run, self._limit = run, max(1 << 16, size // _SEGMENTS)
         self._size = self._limit * _SEGMENTS
         self._file = self._end = -1
+        self._lock = disk.claim(directory, "journal")
         try:
-            directory.mkdir(0o700, parents=True, exist_ok=True)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise DeviceError(f"journal {directory}: {error.strerror or error}; choose another folder") from None
-        try:
-            if sys.platform != "win32":
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._mend()
-        except BlockingIOError:
-            os.close(self._lock)
-            raise DeviceError(f"journal {directory}: another daemon writes it; give each a folder of its own") from None
         except OSError as error:
             os.close(self._lock)
             raise DeviceError(f"journal {directory}: {error.strerror or error}; is the folder yours?") from None

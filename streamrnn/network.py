@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import torch
 from torch import Tensor
 
 from streamrnn import registry
 from streamrnn.errors import ConfigError
 from streamrnn.features import Scale
+from streamrnn.forecast import Beside
 from streamrnn.heads import Head
-from streamrnn.recognizer import Recognizer, RecognizerConfig
+from streamrnn.recognizer import ForecastConfig, Recognizer, RecognizerConfig
 from streamrnn.stage import Chain, Inputs, Stage, State, build
 
 # Frames after which a fresh stream's posteriors no longer show that the state began as zeros: a second of them.
@@ -32,10 +34,14 @@ class Network(Stage):
             used[kind] += 1
             try:
                 stage = build(plug, inputs)
+                if plug is config.model and isinstance(config.head, ForecastConfig):
+                    stage = Beside(stage, inputs)
             except ConfigError as error:
                 raise ConfigError(f"{f'features[{i}]' if i < len(config.features) else 'model'}.{error}") from None
             stages.append((kind if used[kind] == 1 else f"{kind}{used[kind]}", stage))
-            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate, config.channels)
+            # As long as there is a step for every sample, each of its values is a channel.
+            channels = stage.width if inputs.rate / stage.hop == config.rate else inputs.channels
+            inputs = Inputs(stage.width, inputs.rate / stage.hop, config.rate, channels)
         head: Head = registry.of(config.head).load()(config.head, inputs.width, tuple(config.labels))
         self.head = head
         self.chain = Chain([*stages, ("head", head)])
@@ -48,6 +54,17 @@ class Network(Stage):
             delay=self.delay + targets,
             warm_up=max(1, round(_WARM_UP_S * config.rate / self.hop)),
         )
+
+    def described(self) -> Recognizer:
+        """The recognizer with the units of what it forecasts, where no feature after the last Scale changes values."""
+        head = self.recognizer.config.head
+        scales = [stage for stage in self.chain.stages if isinstance(stage, Scale)]
+        changed = any(registry.of(plug).kind in ("standardise", "delta") for plug in self.recognizer.config.features)
+        if not isinstance(head, ForecastConfig) or not scales or changed:
+            return self.recognizer
+        last = scales[-1]
+        pairs = zip(last.mean.tolist(), last.deviation.tolist(), strict=True)
+        return msgspec.structs.replace(self.recognizer, units=tuple(pairs)[: head.channels])
 
     def initial_state(self, batch: int) -> State:
         """State of `batch` streams that have heard nothing."""

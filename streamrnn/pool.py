@@ -10,7 +10,7 @@ import msgspec
 
 from streamrnn.backends import ArrayState, Step
 from streamrnn.decoders import Decoder, Found
-from streamrnn.events import BundleRef, Event, Heard, Lost, event_id, rounded
+from streamrnn.events import BundleRef, Event, Forecast, Heard, Lost, Scored, event_id, identity
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
 from streamrnn.sessions import FOREVER, Listener, Session
@@ -20,6 +20,7 @@ from streamrnn.table import Place, Table
 
 _ROWS_AT_FIRST = 4
 COLD = "cold"
+_Body = Heard | Forecast | Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ def ending(serving: Serving) -> int:
 
 
 def is_real(found: Found, hop: int, samples: int) -> bool:
-    """A segment that begins in the zeros behind the last sample is made of them; a detection there is a late word."""
-    return found.kind != "segment" or found.start * hop < samples
+    """What begins in the zeros behind the last sample is made of them; only a detection there is a late word."""
+    return found.kind == "detection" or found.start * hop < samples
 
 
-def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]) -> tuple[int, Heard]:
+def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]) -> tuple[int, _Body]:
     """What was found in the samples of a stretch `(start, end)` of `rate` Hz: at which it was decided, and what."""
     first, last = stretch
     return placed(
@@ -72,12 +73,12 @@ def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, in
     )
 
 
-def placed(found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]) -> tuple[int, Heard]:
+def placed(found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]) -> tuple[int, _Body]:
     """The same where `source` tells at which source sample a frame begins."""
     end = source(int(found.end))
     start = min(source(int(found.start)), end - 1)
     label = recognizer.columns[found.column]
-    return source(int(found.frame) + 1), Heard(label, start, end, rate, rounded(found.score))
+    return source(int(found.frame) + 1), found.body(label, start, end, rate)
 
 
 class Pool:
@@ -94,7 +95,7 @@ class Pool:
         self._rows = 0
         self._rows_a_call = rows_a_call
         recognizer = serving.recognizer
-        self._hops_a_round = max(1, int(round_s * recognizer.frame_rate))
+        self._hops_a_round = max(1, int(round_s * max(recognizer.frame_rate, 16.0)))  # a slow stream's would be single
         self._ending = ending(serving)
 
     def become(self, serving: Serving) -> None:
@@ -323,7 +324,7 @@ class Pool:
             sample=sample,
             rate=session.rate,
             readiness=self._readiness(reading, int(found.frame) + 1),
-            id=event_id(session.stream, self._identity, stretch.epoch, body.label, body.start),
+            id=event_id(session.stream, self._identity, stretch.epoch, identity(found.kind, body), body.start),
             body=body,
         )
         return [event]

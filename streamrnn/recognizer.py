@@ -100,6 +100,50 @@ class StatisticsConfig(PlugConfig, frozen=True, tag="statistics"):
     frames: Annotated[int, Meta(ge=2)] = 10
 
 
+@register("feature", "streamrnn.sensing:Magnitude")
+class MagnitudeConfig(PlugConfig, frozen=True, tag="magnitude"):
+    """Append the length of each vector of `axes` neighbouring values, which turning the sensor does not change."""
+
+    axes: Count = 3
+
+
+@register("feature", "streamrnn.sensing:Centre")
+class CentreConfig(PlugConfig, frozen=True, tag="centre"):
+    """Subtract from each input its mean over the last `frames` frames: gravity, or a baseline that wanders."""
+
+    frames: Annotated[int, Meta(ge=2)] = 50
+
+
+@register("feature", "streamrnn.sensing:Spectrum")
+class SpectrumConfig(PlugConfig, frozen=True, tag="spectrum"):
+    """Windows of any channels -> of each its mean and the logarithm of the energy in `bands` up to `high_hz`.
+
+    `high_hz` 0 means half the rate. Amplitudes far below `floor`, in the unit of the samples, are as none.
+    """
+
+    bands: Count = 12
+    high_hz: NotNegative = 0.0
+    floor: Positive = 0.01
+
+
+@register("feature", "streamrnn.memories:Lag")
+class LagConfig(PlugConfig, frozen=True, tag="lag"):
+    """Append the values of so many frames ago, a copy a number: a day and a week before, in a series that has them."""
+
+    frames: Annotated[tuple[Count, ...], Meta(min_length=1)]
+
+
+@register("feature", "streamrnn.memories:Standardise")
+class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
+    """Over mean and deviation of the stream's own last `2 ** doublings` frames, at most `most` either way.
+
+    For streams that have nothing in common but their shape: what training measured of others says nothing of this one.
+    """
+
+    doublings: Annotated[int, Meta(ge=1, le=16)] = 9
+    most: Positive = 8.0
+
+
 class CellConfig(PlugConfig, frozen=True):
     """What the recurrent bodies have in common."""
 
@@ -126,10 +170,14 @@ class RnnConfig(CellConfig, frozen=True, tag="rnn"):
 
 @register("head", "streamrnn.heads:Classes")
 class ClassesConfig(PlugConfig, frozen=True, tag="classes"):
-    """One of the labels, or background, in each frame: softmax and cross-entropy."""
+    """One of the labels, or background, in each frame: softmax and cross-entropy.
+
+    A frame counts as much as the weight of its label, 1 if none is given: those that are rare may count more.
+    """
 
     smoothing: Fraction = 0.0
     background_weight: Positive = 1.0
+    weights: dict[Label, Positive] = msgspec.field(default_factory=dict)
 
 
 @register("head", "streamrnn.heads:Labels")
@@ -139,17 +187,37 @@ class LabelsConfig(PlugConfig, frozen=True, tag="labels"):
     positive_weight: Positive = 1.0
 
 
+@register("head", "streamrnn.forecast:Forecast")
+class ForecastConfig(PlugConfig, frozen=True, tag="forecast"):
+    """The first `channels` features `steps` frames ahead, as a Gaussian each; the future of the input is the target.
+
+    The one label of the recognizer names what the alarms are called. `beta` 0 is the likelihood's own loss, in which
+    what is hard to tell counts little; 1 is the mean square (Seitzer et al. 2022, On the pitfalls of heteroscedastic
+    uncertainty estimation).
+    """
+
+    steps: Count = 1
+    channels: Count = 1
+    beta: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
 class TargetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the frames of a labelled word are positive.
 
     `whole`: all of it. `end`: from `before_ms` before its end to `after_ms` after it, which is when a network that has
-    heard the word can know it; frames within `ignore_ms` before that region teach nothing.
+    heard the word can know it; frames within `ignore_ms` before that region teach nothing. `instant`: what is labelled
+    is there in the data at known instants, as beats of a heart are, and its label is due `after_ms` later: only frames
+    of the last `before_ms` until then teach, and `eval` asks no others.
     """
 
-    place: Literal["whole", "end"] = "whole"
+    place: Literal["whole", "end", "instant"] = "whole"
     before_ms: NotNegative = 0.0
     after_ms: NotNegative = 0.0
     ignore_ms: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if self.place == "instant" and not self.before_ms:
+            raise ConfigError("targets.before_ms: 0 leaves no frame to teach at an instant; set it to a few frames")
 
 
 class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,7 +253,8 @@ class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A trained recognizer as data: its configuration and what follows from it.
 
     `hop` samples make one frame of posteriors; `delay` samples after a word its last frame is out (decoder apart);
-    `columns` name the posteriors; `warm_up` frames pass before the state of a fresh stream has settled.
+    `columns` name the posteriors; `warm_up` frames pass before the state of a fresh stream has settled. `units` has, of
+    a forecast's channels, the value that 0 stands for in the frames and how much 1 is; empty where nobody knows.
     """
 
     config: RecognizerConfig
@@ -193,6 +262,7 @@ class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop: int
     delay: int
     warm_up: int
+    units: tuple[tuple[float, float], ...] = ()
 
     @property
     def name(self) -> str:
@@ -214,6 +284,11 @@ class Recognizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Frames of posteriors a second, in Hz."""
         return self.config.rate / self.hop
 
+    @property
+    def forecasts(self) -> bool:
+        """Whether the head says what comes next: its columns are no posteriors of labels, and training needs none."""
+        return isinstance(self.config.head, ForecastConfig)
+
     def frames(self, milliseconds: float) -> int:
         """The number of frames nearest to a duration."""
         return round(milliseconds * self.config.rate / (1000.0 * self.hop))
@@ -225,6 +300,15 @@ def label_of(config: RecognizerConfig, name: str) -> str:
         if name == label or name in aliases:
             return label
     return BACKGROUND
+
+
+def forecast_columns(label: str, channels: int) -> tuple[str, ...]:
+    """The columns of a forecast's frames: how unlikely it was in [0, 1], whether it had been forecast, and by channel.
+
+    `expected`, `deviation` and `seen` are of the frame, `coming` and `spread` of the one that is forecast in it.
+    """
+    parts = ("expected", "deviation", "seen", "coming", "spread")
+    return (label, "_ready", *(f"_{part}.{i}" for part in parts for i in range(channels)))
 
 
 def encode(recognizer: Recognizer) -> bytes:

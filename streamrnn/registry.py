@@ -16,7 +16,7 @@ _ROOMS = {
     "feature": ("streamrnn.recognizer",),
     "model": ("streamrnn.recognizer",),
     "head": ("streamrnn.recognizer",),
-    "decoder": ("streamrnn.decoders",),
+    "decoder": ("streamrnn.decoders", "streamrnn.alarms"),
     "material": ("streamrnn.training.plan",),
     "source": (
         "streamrnn.sources.microphone",

@@ -35,7 +35,7 @@ from streamrnn.wire import NOBODY, Status
 SUBSCRIBERS_S = 10.0  # how long the sources wait for subscribers that were announced
 # Of the 2 s in which a daemon is gone after it was asked: by when what is on its way in, through, to the disk and out
 # must be done. What is not is declared; stopping.GONE_S ends what hangs.
-_IN_S, _THROUGH_S, _KEPT_S, _OUT_S = 0.4, 0.8, 1.0, 1.2
+_IN_S, _THROUGH_S, _KEPT_S, _OUT_S = 0.3, 0.6, 0.8, 1.0
 
 
 class Service:
@@ -176,7 +176,7 @@ class Service:
                 self.stop("all sources have finished")
 
     def shutdown(self) -> Summary:
-        """Drain what is on its way, say goodbye and close everything, all of it within 1.4 s of the stop.
+        """Drain what is on its way, say goodbye and close everything, all of it within 1.2 s of the stop.
 
         What there was no time for is declared: samples as gaps, messages and state among the troubles.
         """
@@ -253,7 +253,8 @@ class Service:
             elif not inlet.leaving:
                 if self._streams.waits(entry):
                     self._step()
-                self._streams.hear(inlet, entry)
+                late = self._stopping and not self._left(_IN_S)
+                (self._streams.leave if late else self._streams.hear)(inlet, entry)
         self.control.work()
         self._handover.work()
         self._step()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streamrnn.bundle import Bundle
 
 
-def serving(bundle: Bundle, backend: str = "onnx") -> Serving:
+def serving(bundle: Bundle, backend: str = "auto") -> Serving:
     """A bundle ready to serve on a backend, with thresholds that keep its decoder's budget if it has one.
 
     Raises BundleError or ConfigError if it cannot be.

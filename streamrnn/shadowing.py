@@ -15,7 +15,7 @@ import msgspec
 from streamrnn.calls import CallError
 from streamrnn.control import Control
 from streamrnn.engine import Engine, Serving
-from streamrnn.events import BundleRef, Event, Heard, event_id
+from streamrnn.events import BundleRef, Event, Heard, event_id, identity
 from streamrnn.metrics import Meter
 from streamrnn.wire import Status
 
@@ -147,7 +147,8 @@ class Shadowing:
         self._renew()
         for event in late:
             if event.bundle == pair.shadow and isinstance(event.body, Heard):
-                known = event_id(event.stream, now.sha, event.epoch, event.body.label, event.body.start)
+                name = identity(event.kind, event.body)
+                known = event_id(event.stream, now.sha, event.epoch, name, event.body.start)
                 self._publish(msgspec.structs.replace(event, bundle=now, id=known))
         self._tell(Status("promoted", f"{name} serves as {now.name}"))
         return {"bundle": now.name, "sha": now.sha}

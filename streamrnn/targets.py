@@ -34,20 +34,28 @@ def targets(recognizer: Recognizer, frames: int, spans: Sequence[Span]) -> tuple
     config = recognizer.config
     target = np.zeros((frames, len(config.labels)), np.float32)
     teaches = np.ones(frames, np.float32)
-    # The samples that are in when frame f is decided end at (f + 1) * hop.
-    known = (np.arange(frames) + 1) * recognizer.hop
     place = config.targets
     before, after, unsure = (
         round(ms * config.rate / 1000.0) for ms in (place.before_ms, place.after_ms, place.ignore_ms)
     )
+    if place.place == "instant":
+        teaches[:] = 0.0
+        # The last frame that is out when the label is due is the one that answers, so that is when teaching ends too.
+        spans = [Span(span.start + after, span.start + after, span.label) for span in spans]
+        after, unsure = 0, 0
     one_of = config.head.__struct_config__.tag == "classes"
     for span in spans:
-        begin = (span.end if place.place == "end" else span.start) - before
-        positive = (known > begin) & (known <= span.end + after)
-        doubtful = (known > max(begin - unsure, span.start)) & (known <= begin)
+        begin = (span.start if place.place == "whole" else span.end) - before
+        positive = _decided(begin, span.end + after, recognizer.hop)
+        doubtful = _decided(max(begin - unsure, span.start), begin, recognizer.hop)
         teaches[doubtful] = 0.0
         teaches[positive] = 1.0
         if one_of:
             target[positive] = 0.0
         target[positive, span.label] = 1.0
     return target, teaches
+
+
+def _decided(after: int, until: int, hop: int) -> slice:
+    """The frames that are decided in samples `(after, until]`: what is in when frame f is ends at (f + 1) * hop."""
+    return slice(max(0, after // hop), max(0, until // hop))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from streamrnn import allocator
 from streamrnn.daemon_config import HealthConfig
 from streamrnn.engine import Engine, Serving
 from streamrnn.events import Heard, Lost
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from streamrnn.health import Health
 
 SURVEY_S = 1.0
+_GIVE_BACK_S = 60.0
 _AGAIN_S, _AT_MOST_EVERY_S = 10.0, 600.0  # a sink that goes on losing is announced ever more rarely
 _OVER = ("ended", "failed", "refused", "suspended")
 
@@ -94,7 +96,7 @@ class Watch:
         self._inlets: Sequence[Inlet] = ()
         self._sinks: Sequence[Sink] = ()
         self._stores: Mapping[str, Store] = {}
-        self._woken = self._survey_at = time.monotonic()
+        self._woken = self._survey_at = self._give_back_at = time.monotonic()
         self._announced: dict[Sink, tuple[int, float, float]] = {}
         self.meter.set("build_info", 1.0, VERSION, platform.python_version())
 
@@ -138,6 +140,9 @@ class Watch:
         if now < self._survey_at:
             return []
         self._survey_at = now + SURVEY_S
+        if now >= self._give_back_at and not engine.pending:
+            self._give_back_at = now + _GIVE_BACK_S
+            allocator.give_back()
         self._survey(engine, streams, now)
         return self._losses(now)
 

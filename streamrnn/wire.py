@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from streamrnn.errors import StreamError, UserError, plain
-from streamrnn.events import KINDS, SCHEMA, BundleRef, Heard, Lost
+from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Forecast, Heard, Lost, Scored
 
 PREFIX = f"v{SCHEMA}/"
 NOBODY = "_"  # stands where a topic has no stream or no bundle
@@ -78,12 +78,15 @@ class Bye(msgspec.Struct, frozen=True):
     topics: dict[str, int]
 
 
-Body = Heard | Lost | Status | Beat | Hello | Bye | dict[str, Any]
+Body = Heard | Forecast | Scored | Lost | Status | Beat | Hello | Bye | dict[str, Any]
 
 # Kinds that have no struct yet are read as plain JSON objects.
 BODIES: dict[str, type[msgspec.Struct]] = {
     "detection": Heard,
     "segment": Heard,
+    "alarm": Alarm,
+    "forecast": Forecast,
+    "score": Scored,
     "gap": Lost,
     "status": Status,
     "heartbeat": Beat,

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from tones import write_bundle
 
+from streamrnn import bundle, engine
 from streamrnn.bundle import Bundle
+from streamrnn.engine import Serving
 
 # Daemons that tests start have compiled modules, as pip leaves them: without, each start takes 0.1 s of processor more.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -17,6 +19,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("bundle") / "tones.bundle").path
+
+
+@pytest.fixture(scope="session")
+def serving(tiny_bundle: Path) -> Serving:
+    """That bundle, as an engine runs it."""
+    return engine.serving(bundle.read(tiny_bundle))
 
 
 @pytest.fixture(scope="session")

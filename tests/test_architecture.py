@@ -21,11 +21,23 @@ LAYERS = (
     ("registry", "events", "tape", "cutting", "files", "disk", "loopback"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
-    ("backends", "table", "resampling", "decoders", "targets", "sources", "features", "convolution", "models", "heads"),
-    ("snapshot",),
+    (
+        "backends",
+        "table",
+        "resampling",
+        "decoders",
+        "targets",
+        "sources",
+        "features",
+        "sensing",
+        "convolution",
+        "models",
+        "heads",
+    ),
+    ("snapshot", "memories", "forecast", "alarms"),
     ("stretch",),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
-    ("pool", "logs", "backends.onnx", "backends.torch", "testing.torch"),
+    ("pool", "logs", "backends.native", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
     ("serving",),
     ("engine", "health", "capacity"),
@@ -78,9 +90,12 @@ EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
     "features",
+    "sensing",
     "convolution",
     "models",
     "heads",
+    "memories",
+    "forecast",
     "network",
     "training",
     "backends.torch",
@@ -93,6 +108,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "onnx": ("training",),
     "onnxscript": ("training",),
     "onnxruntime": ("backends.onnx",),
+    "streamrnn_native": ("backends.native",),
     "scipy": ("training",),
     "matplotlib": ("training",),
     "soxr": ("resampling", "training"),
@@ -218,7 +234,7 @@ def test_imports_point_one_way() -> None:
     for module in MODULES:
         for each in imports(module):
             # What only the type checker follows does not run, and so ties nothing together.
-            if not each.name.startswith("streamrnn") or each.for_types:
+            if each.name.split(".")[0] != "streamrnn" or each.for_types:
                 continue
             other = room_of(own(each.name)) or "__init__"
             if other != module.room and ROOMS[other] >= ROOMS[module.room]:

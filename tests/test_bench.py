@@ -12,7 +12,7 @@ import torch
 
 from streamrnn import bench, cli
 from streamrnn.testing.signals import write_tone_words
-from streamrnn.training.plain_loop import Contestants
+from streamrnn.training.plain_loop import Contestants, PlainCells, PlainLoop, cells, network
 
 torch.set_num_threads(1)
 
@@ -35,7 +35,7 @@ training: {steps: 2, lanes: 4, unroll_ms: 400, judge_every: 2}
 
 @pytest.fixture(scope="module")
 def contestants(tmp_path_factory: pytest.TempPathFactory) -> Contestants:
-    return Contestants(tmp_path_factory.mktemp("bench"))
+    return Contestants(tmp_path_factory.mktemp("bench"), network(), PlainLoop)
 
 
 def test_all_contestants_give_the_same_posteriors_chunk_after_chunk(contestants: Contestants) -> None:
@@ -47,6 +47,14 @@ def test_all_contestants_give_the_same_posteriors_chunk_after_chunk(contestants:
     assert heard["onnx"].shape == (3, 12, 11)
     for name in ("torch", "loop"):
         np.testing.assert_allclose(heard[name], heard["onnx"], atol=1e-5)
+
+
+def test_the_cells_of_the_bench_are_those_of_torch() -> None:
+    source = cells()
+    frames = bench.noise(source.recognizer, 2, 9)
+    hidden = PlainCells(source, 2)(frames)
+    _, state = source(torch.from_numpy(frames), source.initial_state(2))
+    np.testing.assert_allclose(hidden[:, -1], state["gru.1.h"].detach(), atol=1e-6)
 
 
 def test_a_race_tells_slow_from_fast() -> None:
@@ -73,14 +81,17 @@ def test_bench_measures_a_bundle(tiny_bundle: Path, capsys: pytest.CaptureFixtur
     assert [(row["batch"], row["chunk_ms"]) for row in rows] == [(1, 25.0), (3, 25.0), (1, 100.0), (3, 100.0)]
     assert all(row["microseconds"]["onnx"] > 0 for row in rows)
     assert cli.main(arguments) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 6
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == 6
+    assert "native" not in shown  # a bundle whose graph is not what its config says
 
 
 def test_bench_of_the_loop_shows_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "--loop", "--batches", "1", "--seconds", "0.01"]) == 0
     shown = capsys.readouterr().out
-    assert "loop/onnx" in shown
-    assert shown.count("x") >= 4
+    assert shown.count("loop/onnx") == 2
+    assert "GRU 2 x 128 alone" in shown
+    assert shown.count("x") >= 8
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pytest
 from daemons import INGEST, RESULTS, Daemon, command, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from listed import Listed
+from listed import Heeder, Listed
 from test_engine import bursts, make
 from test_health import HEALTH, get, needs_prometheus, place_of, until, value
 from test_service import RATE, subscriber, talk, until_ended
@@ -44,7 +44,6 @@ from streamrnn.files import lossless
 from streamrnn.intake import Intake
 from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
-from streamrnn.sinks import Sink
 from streamrnn.sources import SourceConfig
 from streamrnn.statefile import Kept
 from streamrnn.streams import Streams
@@ -53,21 +52,6 @@ from streamrnn.wire import Message, Moment
 BEFORE, AFTER = 0.1, 0.15  # seconds
 DAY_NS = 86_400 * 10**9
 MINE = "mine"  # in files that are no clips
-
-
-class Heeder(Sink):
-    """Keeps what is published."""
-
-    place = "a list"
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    def publish(self, message: Message, parts: list[bytes]) -> None:
-        self.messages.append(message)
-
-    def close(self, seconds: float) -> str:
-        return ""
 
 
 class Room:

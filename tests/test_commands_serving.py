@@ -315,8 +315,9 @@ def test_listen_can_be_interrupted() -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
             assert process.stderr
-            # Nobody has greeted it, and on a slow machine it says so.
-            assert process.stderr.read() in ("", f"{NOBODY_YET.format(port)}\n")
+            # Nobody has greeted it, and on a slow machine it says so. What a cut-off import leaves open is not ours.
+            said = [line for line in process.stderr.read().splitlines() if line.startswith("streamrnn")]
+            assert said in ([], [NOBODY_YET.format(port)])
 
 
 @pytest.mark.parametrize("name", ["demo", "record", "serve", "listen", "push", "devices", "config"])

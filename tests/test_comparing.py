@@ -26,11 +26,6 @@ from streamrnn.testing.signals import noise, sentence, tone_word, write_tone_wor
 COUNT = st.integers(0, 60)
 
 
-@pytest.fixture(scope="module")
-def serving(tiny_bundle: Path) -> Serving:
-    return engine.serving(bundle.read(tiny_bundle))
-
-
 def deaf_to_high(serving: Serving) -> Serving:
     """The same bundle, whose posterior of "high" is always nothing."""
 

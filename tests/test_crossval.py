@@ -102,3 +102,14 @@ def test_what_stands_beside_is_trained_on_by_every_fold_and_judged_by_none(words
     for fold in folds:
         assert set(beside) <= set(fold.job.data.recordings)
         assert not set(beside) & set(fold.judged)
+
+
+def test_a_number_of_folds_leaves_out_several_at_a_time_and_each_once(words: Path, tmp_path: Path) -> None:
+    whole = job(plan(), words, tmp_path)
+    folds = crossval.folds(whole, speaker, tmp_path, count=2)
+    left_out = [{recording.group for recording in fold.judged} for fold in folds]
+    assert left_out == [{"ann", "cid"}, {"bob"}]
+    for fold, names in zip(folds, left_out, strict=True):
+        assert not names & {recording.group for recording in fold.job.data.recordings}
+    with pytest.raises(RecordingError, match="only 3"):
+        crossval.folds(whole, speaker, tmp_path, count=4)

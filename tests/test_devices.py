@@ -39,7 +39,8 @@ def told(source):
         level = float(np.abs(item.samples).max()) if isinstance(item, Chunk) else 0.0
         n = len(item.samples) if isinstance(item, Chunk) else getattr(item, "end", 0) - getattr(item, "start", 0)
         line = [item.stream, type(item).__name__, getattr(item, "state", ""), n, level]
-        print(json.dumps([*line, getattr(item, "reason", getattr(item, "text", ""))]), flush=True)
+        line += [getattr(item, "reason", getattr(item, "text", ""))]
+        print(json.dumps(line) + chr(10), end="", flush=True)  # in one write, for threads share it
         yield item
 threads = [threading.Thread(target=check_source, args=(lambda source=source: told(source),)) for source in made]
 for thread in threads: thread.start()

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from material import material
 from tones import RATE
 
-from streamrnn import bundle, engine
 from streamrnn.cli import main
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import StreamError
@@ -36,11 +35,6 @@ from streamrnn.events import Event, Heard
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return material(tmp_path_factory.mktemp("material") / "set")
-
-
-@pytest.fixture(scope="module")
-def serving(tiny_bundle: Path) -> Serving:
-    return engine.serving(bundle.read(tiny_bundle))
 
 
 @pytest.fixture(scope="module")

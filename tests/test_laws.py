@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 # What a stage takes in the tests: three sensor channels, unless it is one that takes windows of samples.
 PLAIN = Inputs(width=3, rate=8000.0, sample_rate=8000)
 WINDOWS = Inputs(width=256, rate=100.0, sample_rate=8000)
-TAKES_WINDOWS = {"log_mel", "mfcc"}
+TAKES_WINDOWS = {"log_mel", "mfcc", "spectrum"}
 
 
 def recognizer(columns: tuple[str, ...] = ("_background", "low", "high"), hop: int = 80) -> Recognizer:
@@ -53,17 +53,20 @@ STAGES = registry.plugs("feature") + registry.plugs("model")
 def test_every_registered_stage_keeps_the_law(plug: registry.Plug) -> None:
     inputs = WINDOWS if plug.kind in TAKES_WINDOWS else PLAIN
     torch.manual_seed(0)
-    check_stage(build(plug.config(), inputs), inputs.width)
+    config = plug.config(frames=(3, 7)) if plug.kind == "lag" else plug.config()
+    check_stage(build(config, inputs), inputs.width)
 
 
 @pytest.mark.parametrize("plug", **ids(registry.plugs("head")))
 def test_every_registered_head_keeps_the_law(plug: registry.Plug) -> None:
     torch.manual_seed(0)
-    check_stage(plug.load()(plug.config(), 5, ("low", "high")), 5)
+    labels = ("unusual",) if plug.kind == "forecast" else ("low", "high")
+    check_stage(plug.load()(plug.config(), 5, labels), 5)
 
 
 @pytest.mark.parametrize("columns", [("_background", "low", "high"), ("low", "high"), ("low",)], ids=len)
-@pytest.mark.parametrize("plug", **ids(registry.plugs("decoder")))
+# What takes forecasts has its law in test_alarms.py.
+@pytest.mark.parametrize("plug", **ids([plug for plug in registry.plugs("decoder") if plug.kind != "alarm"]))
 def test_every_registered_decoder_keeps_the_law(plug: registry.Plug, columns: tuple[str, ...]) -> None:
     check_decoder(decoders.build(plug.config(), recognizer(columns)), len(columns), trials=3)
 

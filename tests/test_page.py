@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tones import RATE
 
-from streamrnn import bundle, engine
 from streamrnn.engine import Serving
 from streamrnn.evaluation.drift import drift
 from streamrnn.evaluation.invariance import compare_chunks
@@ -74,11 +73,6 @@ def point(enter: float, false_accepts: int, hours: float, missed: int, said: int
 def det() -> Det:
     points = [point(0.3 + 0.05 * k, 2 ** (9 - k) - 1, 8.0, 10 + 9 * k, 500) for k in range(10)]
     return Det(500, 8.0, 90.0, {"talk": 5400.0}, tuple(points))
-
-
-@pytest.fixture(scope="module")
-def serving(tiny_bundle: Path) -> Serving:
-    return engine.serving(bundle.read(tiny_bundle))
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,14 @@ class Bringer:
         self.socket.connect(at)
         self.socket.send(ingest.encode_header(ingest.Start(name, 8000)))
 
+    def wait_for_credit(self) -> None:
+        """As a client must: what comes before it is refused."""
+        while self.socket.poll(5000):
+            answer = ingest.decode_answer(self.socket.recv_multipart())
+            if isinstance(answer, ingest.Credit) and answer.n:
+                return
+        raise AssertionError("no credit")
+
     def bring(self) -> None:
         self.socket.send_multipart([ingest.encode_header(ingest.Data(self.name, self.at, 100)), bytes(200)])
         self.at += 100
@@ -94,6 +102,7 @@ def test_a_stream_ends_with_its_key_and_no_other_does(folder: Path) -> None:
         opened = {said.get(timeout=5).stream for _ in range(2)}
         assert opened == {"ann", "bob"}
         for each in (ann, bob):
+            each.wait_for_credit()
             each.bring()
             item = said.get(timeout=5)
             assert isinstance(item, Chunk)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from material import material
 from tones import HOP
 
-from streamrnn import bundle, decoders, engine
+from streamrnn import decoders
 from streamrnn.decoders import EndpointConfig, HysteresisConfig, SegmentsConfig, SmoothedConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
@@ -34,11 +34,6 @@ RECIPE = Recipe(words_per_hour=360.0, cut_s=(1.0, 6.0), pause_s=(0.2, 1.0), scen
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return material(tmp_path_factory.mktemp("material") / "set")
-
-
-@pytest.fixture(scope="module")
-def serving(tiny_bundle: Path) -> Serving:
-    return engine.serving(bundle.read(tiny_bundle))
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listed import Heeder
 from tones import HOP, RATE
 
 from streamrnn import bundle
+from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
+from streamrnn.clips import ClipsConfig
+from streamrnn.clips.keeping import Clips
 from streamrnn.closing import close
+from streamrnn.control import Control
+from streamrnn.daemon_config import LimitsConfig
 from streamrnn.engine import Engine, serving
 from streamrnn.events import Event, Heard, Lost
 from streamrnn.intake import Intake
+from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
-from streamrnn.sinks import Sink
 from streamrnn.sources import Source, SourceConfig
 from streamrnn.statefile import Kept
 from streamrnn.streams import Streams
 from streamrnn.testing.signals import sentence
-from streamrnn.wire import Message, Status
+from streamrnn.wire import Status
 
 _WHY = "no time"
 
@@ -120,25 +126,17 @@ class _Silent(Source):
         yield from ()
 
 
-class _Kept(Sink):
-    """What was published."""
-
-    place = "here"
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    def publish(self, message: Message, parts: list[bytes]) -> None:
-        self.messages.append(message)
-
-    def close(self, seconds: float) -> str:
-        return ""
-
-
 def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with_a_gap(engine_of) -> None:
-    engine, sink = engine_of(), _Kept()
-    streams = Streams(engine, Publisher([sink], []), 10, Kept(runs=1))
+    engine, sink = engine_of(), Heeder()
     intake = Intake()
+    control = Control(intake.bell)
+    streams = Streams(
+        engine,
+        Publisher([sink], []),
+        Admission(LimitsConfig(max_streams=10)),
+        Kept(runs=1),
+        Clips(ClipsConfig(), Meter(), control),
+    )
     inlet = intake.add(_Silent("here"), SourceConfig())
 
     def chunk(stream: str, start: int, n: int) -> Chunk:
@@ -168,4 +166,5 @@ def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with
     }
     run, kept = streams.snapshots()[1]["pushed"]
     assert (run, kept.expected) == ("r1", 8000)
+    control.close()
     intake.bell.close()

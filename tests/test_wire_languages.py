@@ -15,6 +15,7 @@ import pytest
 from test_recovery import Station, station, topic
 
 from streamrnn import calls, control, history, overseeing, schema, sourcing, wire
+from streamrnn.clips import keeping
 from streamrnn.config import parse_yaml
 from streamrnn.events import KINDS
 from streamrnn.history import HistoryConfig, Replay
@@ -120,7 +121,9 @@ def test_what_the_page_says_of_control_is_so() -> None:
     assert f"{calls.LARGEST_CALL >> 10} KiB" in page
     assert f"at most {calls.DEEPEST} deep" in page
     told = set(re.findall(r"^\| `([a-z_]+)` \|", page.split("| code |")[1].split("| method |")[0], re.MULTILINE))
-    sources = [Path(module.__file__ or "").read_text() for module in (calls, control, history, overseeing, sourcing)]
+    sources = [
+        Path(module.__file__ or "").read_text() for module in (calls, control, history, keeping, overseeing, sourcing)
+    ]
     written = set(re.findall(r'(?:CallError|Fault)\(\s*"([a-z_]+)"', "".join(sources)))
     assert told == written
     params = set(re.findall(r"^\| `([a-z_]+)` \|", page.split("| param |")[1].split("A page")[0], re.MULTILINE))

@@ -11,6 +11,8 @@ from streamrnn.training.plan import TrainingConfig
 from streamrnn.training.run import Job
 
 RATE = 8000
+# Features that the configs of sensors have, which test_configs.py trains, exports and proves on ONNX Runtime.
+SENSORS = {"centre", "lag", "magnitude", "spectrum", "standardise"}
 WORDS = """
 recognizer:
   name: tiny

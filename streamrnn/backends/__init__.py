@@ -1,4 +1,4 @@
-"""What runs a bundle's step on numpy arrays: ONNX Runtime for the daemon, torch as the reference."""
+"""What runs a bundle's step on numpy arrays: a compiled kernel or ONNX Runtime, and torch as the reference."""
 
 from __future__ import annotations
 

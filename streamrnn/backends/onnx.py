@@ -1,4 +1,4 @@
-"""A bundle's step by ONNX Runtime on one thread: the daemon's default, no torch in the process."""
+"""A bundle's step by ONNX Runtime on one thread: where there is no compiled kernel; no torch in the process."""
 
 from __future__ import annotations
 

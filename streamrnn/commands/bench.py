@@ -9,15 +9,15 @@
   streamrnn bench --carrying configs/digits.yaml --data recordings/ --set training.steps=600
   streamrnn bench --drift words.bundle --data recordings/ --data talk/ --hours 24 --out long-streams.md
 
-The first two measure a bundle on the onnx backend. --capacity starts a daemon with a bundle on one core and brings it
-more and more live streams over ZeroMQ until results come later than 50 ms: how many this machine holds, in about a
-minute. --loop measures the onnx and the torch backend side by side with torchaudio's MelSpectrogram and nn.GRU in a
-hand-written loop. --models trains a recognizer of your config with each recurrent body, GRU, LSTM and the plain RNN,
-and compares accuracy, gradients and cost. --carrying trains it without carried state, with it, and with state carried
-over unrelated words, and plays each to the end of a stream. --results publishes so many results to two subscribers
-that read and one that is stuck, and tells what each of the two got. --drift plays each bundle hours that are composed
-of the data, as eval --hours does, and once more with a fresh state before every utterance: hour by hour, recall,
-false accepts and the norm of the hidden state.
+The first two measure a bundle on the backends that can serve it. --capacity starts a daemon with a bundle on one core
+and brings it more and more live streams over ZeroMQ until results come later than 50 ms: how many this machine holds,
+in about a minute. --loop measures the backends and torch side by side with torchaudio's MelSpectrogram and nn.GRU in a
+hand-written loop, and the GRU alone with nn.GRU. --models trains a recognizer of your config with each recurrent body,
+GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost. --carrying trains it without carried state,
+with it, and with state carried over unrelated words, and plays each to the end of a stream. --results publishes so
+many results to two subscribers that read and one that is stuck, and tells what each of the two got. --drift plays each
+bundle hours that are composed of the data, as eval --hours does, and once more with a fresh state before every
+utterance: hour by hour, recall, false accepts and the norm of the hidden state.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamrnn.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from streamrnn.bench import Cost
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument("bundle", nargs="?", default="digits", metavar="BUNDLE", help="a bundle; default %(default)s")
-    what.add_argument("--loop", action="store_true", help="onnx and torch against a hand-written loop; needs torch")
+    what.add_argument("--loop", action="store_true", help="the backends against a hand-written loop; needs torch")
     what.add_argument(
         "--models", type=Path, metavar="CONFIG", help="train and compare the recurrent bodies; needs torch"
     )
@@ -115,7 +118,7 @@ def _capacity(arguments: argparse.Namespace) -> int:
         def told(rung: ladder.Rung) -> None:
             print(f"{rung.held.streams} streams: p99 {rung.held.p99_ms:.1f} ms", file=sys.stderr, flush=True)
 
-        step = open_step(bundle, "onnx")
+        step = open_step(bundle, "auto")
         rungs = ladder.capacity(bundle, step, Path(folder), max(0.5, 8 * arguments.seconds), told)
     print(json.dumps(msgspec.to_builtins(rungs), indent=1) if arguments.json else "\n".join(ladder.lines(rungs)))
     return int(not rungs[0].good)
@@ -126,32 +129,47 @@ def _costs(arguments: argparse.Namespace) -> int:
 
     batches = _batches(arguments.batches)
     if arguments.loop:
-        try:
-            from streamrnn.training.plain_loop import Contestants
-        except ModuleNotFoundError as error:
-            raise _needs(error) from None
-        with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
-            contestants = Contestants(Path(folder))
-            table = bench.costs(contestants.recognizer, contestants, batches, arguments.seconds)
+        tables = _loops(batches, arguments.seconds)
+        reference = "loop"
     else:
-        from streamrnn.bundle import locate, open_step, read
+        from streamrnn.bundle import locate, open_steps, read
 
         bundle = read(locate(arguments.bundle))
-        step = open_step(bundle, "onnx")
+        steps = open_steps(bundle)
 
         def alone(batch: int) -> dict[str, bench.Hearer]:
-            return {"onnx": bench.keeping(step, bundle.initial, batch)}
+            return {name: bench.keeping(step, bundle.initial, batch) for name, step in steps.items()}
 
-        table = bench.costs(bundle.recognizer, alone, batches, arguments.seconds)
+        tables = {"samples to posterior": bench.costs(bundle.recognizer, alone, batches, arguments.seconds)}
+        reference = "onnx"
     if arguments.json:
-        print(json.dumps([_row(cost) for cost in table], indent=1))
+        print(json.dumps([_row(cost, what) for what, table in tables.items() for cost in table], indent=1))
     else:
-        print("\n".join(bench.lines(table, "loop")))
+        print("\n\n".join("\n".join(bench.lines(table, reference, what)) for what, table in tables.items()))
     return 0
 
 
-def _row(cost: Any) -> dict[str, Any]:
-    return {"batch": cost.batch, "chunk_ms": cost.chunk_ms, "microseconds": cost.microseconds}
+def _loops(batches: list[int], seconds: float) -> dict[str, list[Cost]]:
+    """By what is measured: the backends against what one writes by hand."""
+    from streamrnn import bench
+
+    try:
+        from streamrnn.training import plain_loop
+    except ModuleNotFoundError as error:
+        raise _needs(error) from None
+    tables = {}
+    for what, network, loop in (
+        ("samples to posterior", plain_loop.network, plain_loop.PlainLoop),
+        ("GRU 2 x 128 alone", plain_loop.cells, plain_loop.PlainCells),
+    ):
+        with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
+            contestants = plain_loop.Contestants(Path(folder), network(), loop)
+            tables[what] = bench.costs(contestants.recognizer, contestants, batches, seconds)
+    return tables
+
+
+def _row(cost: Cost, what: str) -> dict[str, Any]:
+    return {"measured": what, "batch": cost.batch, "chunk_ms": cost.chunk_ms, "microseconds": cost.microseconds}
 
 
 def _trained(arguments: argparse.Namespace, config: Path, room: str, title: str) -> int:

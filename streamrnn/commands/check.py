@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle", metavar="BUNDLE", help="a bundle file, or the name of one that comes along: digits, voice, wakeword"
     )
     parser.add_argument("--audio", type=Path, metavar="FILE", help="a recording whose events must not depend on chunks")
-    parser.add_argument("--backend", default="onnx", help="onnx (as the daemon) or torch")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        help="native, onnx or torch; auto, as the daemon, is native where it can be, else onnx",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", dest="overrides", action="append", metavar="KEY=VALUE", help="change a key of the config"
     )
+    parser.add_argument(
+        "--folds", type=int, default=0, metavar="N", help="only N trainings, each leaves several out; default: one each"
+    )
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="trainings at a time (2)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the bundles and their training logs here")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -50,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.jobs < 1:
         raise ConfigError(f"--jobs {arguments.jobs}: at least 1")
+    if arguments.folds < 0 or arguments.folds == 1:
+        raise ConfigError(f"--folds {arguments.folds}: at least 2")
     try:
         from streamrnn.training import crossval, trial
         from streamrnn.training.run import Job
@@ -65,9 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
         folder = arguments.out or Path(temporary)
         job = Job(plan, (*arguments.data, *arguments.beside), data, folder)
         beside = read_data(arguments.beside).recordings
-        folds = crossval.folds(job, key, folder, beside)
+        folds = crossval.folds(job, key, folder, beside, arguments.folds)
         reports = crossval.run(folds, arguments.jobs, _tell)
     document = {"by": arguments.by, "folds": reports, **_means(reports), "pooled": _pooled(reports)}
+    document["labels"] = _labels(reports)
     if arguments.json:
         print(json.dumps(document, indent=1))
         return 0
@@ -80,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(
                 f"mean of {len(reports)} {measure}: {document[measure]:.4g} (standard deviation {spread:.2g}){pooled}"
             )
+    for label, estimate in document["labels"].items():
+        print(f"F1 of {label} in the frames of all folds: {estimate['value']:.4g}{_interval(estimate)}")
     return 0
 
 
@@ -108,6 +116,22 @@ def _pooled(reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
             count, of = sum(estimate["count"] for estimate in each), sum(int(estimate["of"]) for estimate in each)
             pooled[measure] = msgspec.to_builtins(share(count, of))
     return pooled
+
+
+def _labels(reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """F1 of each label over the frames of all folds, with the interval that drawing the folds anew gives."""
+    import msgspec
+
+    from streamrnn.evaluation.breakdown import f1_by_label
+
+    confusions = [
+        {(said, heard): count for said, row in nested.items() for heard, count in row.items()}
+        for report in reports.values()
+        if (nested := report["confusion"].get("frames"))
+    ]
+    if not confusions:
+        return {}
+    return {label: msgspec.to_builtins(estimate) for label, estimate in f1_by_label(confusions).items()}
 
 
 def _interval(estimate: dict[str, Any]) -> str:

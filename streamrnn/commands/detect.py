@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streamrnn.commands import add_budget
-from streamrnn.events import Event, Lost
+from streamrnn.events import Event, Forecast, Lost
 from streamrnn.wire import as_name
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def _line(event: Event) -> str:
     body = event.body
     if isinstance(body, Lost):
         return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  gap: {body.reason}"
-    return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  {body.label}  {body.score:.2f}"
+    said = "forecast" if isinstance(body, Forecast) else f"{body.score:.2f}"
+    return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  {body.label}  {said}"
 
 
 def _json(path: Path, event: Event) -> str:

@@ -5,6 +5,7 @@
   streamrnn eval words.bundle --data recordings/ --data talk/ --hours 8 --max-false-accepts-per-hour 0.5
   streamrnn eval words.bundle --data recordings/ --data talk/ --hours 24 --beside resets
   streamrnn eval new.bundle --data recordings/ --against old.bundle
+  streamrnn eval activity.bundle --data walks/ --windows 128 --hop 64
 
 A short recording of one word is a clip: it is right when it gives exactly one detection, of the right label, played
 with half a second of silence before and after. In longer recordings words are matched one to one with what was
@@ -21,14 +22,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamrnn.commands import add_budget
 
 if TYPE_CHECKING:
     from streamrnn.engine import Serving
     from streamrnn.evaluation.composing import Composed
+    from streamrnn.evaluation.playable import Playable
     from streamrnn.evaluation.recordings import Recording
+    from streamrnn.evaluation.run import Result
 
 _BAR = "{percentage:3.0f} % {bar} {remaining} left"
 
@@ -51,6 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is composed; default %(default)s")
     parser.add_argument("--against", metavar="BUNDLE", help="another bundle: the difference, and whether it is chance")
+    parser.add_argument(
+        "--windows",
+        type=_samples,
+        metavar="N",
+        help="judge windows of N samples of one label by the frame that ends them",
+    )
+    parser.add_argument(
+        "--hop", type=_samples, metavar="N", help="of --windows: one every N samples; default half a window"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.json and report.html into it")
     parser.add_argument(
@@ -66,7 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.evaluation import comparing, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
-    from streamrnn.evaluation.playable import Playable
     from streamrnn.evaluation.playing import BLOCK_S
     from streamrnn.evaluation.progress import Lines
     from streamrnn.evaluation.recordings import read_data
@@ -94,6 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
     invariance = compare_chunks(serving, judged)
     document = report(result, serving, arguments.split, data.left_out, det=read.det, invariance=invariance)
     written = lines(document)
+    more, told = _measures(arguments, serving, result, judged, data.recordings)
+    document |= more
+    written += told
     if composed:
         carried = result.streams[0]
         document |= hours.judged(carried, composed[0], arguments.data) | hours.kept(carried, read)
@@ -111,6 +125,29 @@ def run(arguments: argparse.Namespace) -> int:
         written.append(f"  to read in a browser: {arguments.report / 'report.html'}")
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))
     return 1 if invariance.difference else 0
+
+
+def _measures(
+    arguments: argparse.Namespace,
+    serving: Serving,
+    result: Result,
+    judged: Sequence[Playable],
+    whole: Sequence[Recording],
+) -> tuple[dict[str, Any], list[str]]:
+    """What is asked for, and what a bundle that forecasts has beside: for the document, and in lines."""
+    from streamrnn.evaluation import alarming, forecasts, windows
+
+    document: dict[str, Any] = {}
+    told: list[str] = []
+    if arguments.windows:
+        cut = windows.Windows(arguments.windows, arguments.hop or -(-arguments.windows // 2))
+        document |= windows.judged(serving, judged, cut)
+        told += windows.lines(document)
+    if serving.recognizer.forecasts:
+        document["forecast"] = forecasts.document(serving, judged, whole)
+        document["alarms"] = alarming.judged(result.streams + result.words)
+        told += forecasts.lines(document["forecast"]) + alarming.lines(document["alarms"])
+    return document, told
 
 
 def _tell_negatives(recordings: Sequence[Recording], serving: Serving, folders: Sequence[Path]) -> None:
@@ -150,6 +187,12 @@ def _write(folder: Path, document: dict[str, object]) -> None:
         (folder / "report.html").write_text(page(document), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--report {folder}: {error.strerror or error}; choose another folder") from None
+
+
+def _samples(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of samples, at least 1")
+    return int(text)
 
 
 def _positive(text: str) -> float:

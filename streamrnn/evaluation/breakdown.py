@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -51,7 +52,26 @@ def labels(result: Result) -> dict[str, dict[str, float]]:
         found.setdefault(label, {}).update(
             frames=score.said, precision=score.precision, recall=score.recall, f1=score.f1
         )
+    for label, estimate in frame_f1(result.frames).items():
+        found[label].update(f1_low=estimate.low, f1_high=estimate.high)
     return found
+
+
+def frame_f1(frames: Sequence[Frames]) -> dict[str, Estimate]:
+    """F1 of each label that was said in frames, with the interval that drawing the recordings anew gives."""
+    confusions = [each.confusion for each in frames if each.confusion]
+    return f1_by_label(confusions) if confusions else {}
+
+
+def f1_by_label(confusions: Sequence[metrics.Confusion]) -> dict[str, Estimate]:
+    """F1 of each label that was said, the confusions being units that are drawn anew. Raises ValueError for none."""
+
+    def f1(label: str, confusion: metrics.Confusion) -> float:
+        scores = metrics.class_scores(confusion)
+        return scores[label].f1 if label in scores else 0.0
+
+    said = sorted({said for confusion in confusions for (said, _), count in confusion.items() if count})
+    return {label: metrics.over_recordings(confusions, partial(f1, label)) for label in said}
 
 
 def groups(result: Result) -> dict[str, dict[str, Any]]:

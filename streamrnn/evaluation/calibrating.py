@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from streamrnn import operating
+from streamrnn.alarms import AlarmConfig
 from streamrnn.bundle import Bundle, with_own_thresholds
 from streamrnn.engine import serving
 from streamrnn.errors import ConfigError
+from streamrnn.evaluation import alarming
 from streamrnn.evaluation.composing import Recipe, compose
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.run import choose_split
@@ -44,6 +46,9 @@ def calibrate(
     data without words or without negatives, ConfigError for a bundle that cannot be measured so.
     """
     served = serving(with_own_thresholds(bundle))
+    if isinstance(served.recognizer.config.decoder, AlarmConfig):
+        seconds = sum(each.seconds for each in calibration.recordings)
+        return alarming.measure(served, calibration.recordings, lambda part: heard(part, seconds))
     stock = gather(calibration.recordings, served.recognizer.config)
     count = max(1, round(calibration.hours / _STREAM_HOURS))
     streams = compose(stock, calibration.recipe, 3600 * calibration.hours / count, count, calibration.seed)

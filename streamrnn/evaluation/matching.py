@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # An event hits a label if they share a moment after the label was widened by this much on both sides: people and
 # energy end-points disagree by a few tenths of a second, and a network speaks up a little after the word.
@@ -42,6 +42,13 @@ def match(said: Sequence[Interval], heard: Sequence[Interval], tolerance: float 
         missed=tuple(s for s in range(len(said)) if s not in used_said),
         false=tuple(h for h in range(len(heard)) if h not in used_heard),
     )
+
+
+def match_alarms(said: Sequence[Interval], heard: Sequence[Interval], tolerance: float = TOLERANCE_S) -> Matching:
+    """The same of alarms, of which the second in one anomaly is not needed and not false."""
+    found = match(said, heard, tolerance)
+    inside = {h for hs in _neighbours(said, heard, tolerance).values() for h in hs}
+    return replace(found, false=tuple(h for h in found.false if h not in inside))
 
 
 def _neighbours(said: Sequence[Interval], heard: Sequence[Interval], tolerance: float) -> dict[int, list[int]]:

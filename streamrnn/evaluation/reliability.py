@@ -60,7 +60,11 @@ def reliability(recognizer: Recognizer, said: Array, target: Targets, teaches: T
     Where one column holds, the highest posterior is looked at, and right if its column holds. Where any of the labels
     may hold, each label's posterior is, and right if the label holds.
     """
-    said, target = said[teaches > 0], target[teaches > 0]
+    if recognizer.forecasts:
+        # How unlikely a frame was is no posterior of a label.
+        said, target = said[:0, : target.shape[1]], target[:0]
+    else:
+        said, target = said[teaches > 0], target[teaches > 0]
     if BACKGROUND not in recognizer.columns:
         return Reliability(_binned(said.ravel(), target.ravel() > 0), _binned(said.ravel(), target.ravel() > 0))
     wanted = np.concatenate([1 - target.max(axis=1, keepdims=True, initial=0.0), target], axis=1).argmax(axis=1)

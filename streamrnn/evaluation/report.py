@@ -10,7 +10,7 @@ import numpy as np
 
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
-from streamrnn.evaluation import breakdown, confusion, material, metrics, mistakes, overlap, reliability
+from streamrnn.evaluation import breakdown, confusion, material, metrics, mistakes, overlap, reliability, starts
 from streamrnn.evaluation.invariance import Invariance
 from streamrnn.evaluation.metrics import Estimate
 from streamrnn.evaluation.playable import Playable
@@ -51,8 +51,9 @@ def report(
     At its top level, as far as they apply: `accuracy` (the share of clips right by the clip rule, or of frames where
     there are no clips but labelled samples), `clip_accuracy` (plain clip classification), `miss_rate`,
     `false_accepts_per_hour` (of the streams, not the clips), `frame_accuracy` and `macro_f1` of labelled samples, and
-    of segments `frame_precision`, `frame_recall` and `frame_f1`; `estimates` has each with its interval and count, and
-    `spreads` the interval that drawing the sources anew gives. `det` is what the bundle knows of other thresholds.
+    of segments `frame_precision`, `frame_recall` and `frame_f1`, and `segment_f1` where samples are labelled;
+    `estimates` has each with its interval and count, and `spreads` the interval that drawing the sources anew gives.
+    `det` is what the bundle knows of other thresholds.
     """
     estimates = _estimates(result) | _overlap(result, serving)
     streams = (*result.words, *result.streams)
@@ -77,6 +78,7 @@ def report(
         "measured_on": {name: _measured_on(name, result) for name in estimates},
         "estimates": {name: msgspec.to_builtins(estimate) for name, estimate in estimates.items()},
         "spreads": {name: msgspec.to_builtins(spread) for name, spread in spreads.items()},
+        **starts.judged(result.labelled),
         **_proven(estimates),
         **_delays(result),
         "labels": _labels(result, serving),
@@ -115,6 +117,7 @@ def lines(document: dict[str, Any]) -> list[str]:
             if spread and 1 < spread["units"] < document["estimates"][name]["of"]:
                 low, high = form.format(spread["low"]), form.format(spread["high"])
                 written.append(f"  {'  over its sources':<30} {low} to {high}; {spread['units']} drawn anew")
+    written += [*_label_lines(document["labels"]), *starts.lines(document)]
     if "proven" in document:
         written.append(f"  {document['proven']['sentence']}")
     if document["delay_s"]:
@@ -138,6 +141,16 @@ def _part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
         for part, estimates in parts.items()
         for name, estimate in estimates.items()
         if name in TITLES
+    ]
+
+
+def _label_lines(labels: dict[str, dict[str, float]]) -> list[str]:
+    """F1 in frames, or at instants, of each label."""
+    return [
+        f"  {f'F1 of {label}':<30} {found['f1']:.3f} ({found['f1_low']:.3f} to {found['f1_high']:.3f}; "
+        f"{found['frames']:.0f} so labelled)"
+        for label, found in labels.items()
+        if "f1_low" in found
     ]
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from streamrnn.alarms import AlarmConfig
 from streamrnn.backends import Array, ArrayState
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
-from streamrnn.evaluation.matching import Interval, Matching, match
+from streamrnn.evaluation.matching import Interval, Matching, match, match_alarms
 from streamrnn.evaluation.metrics import count_pairs
 from streamrnn.evaluation.norms import Norms
 from streamrnn.evaluation.playable import Playable
@@ -49,7 +51,8 @@ class Stream:
     """What was said and heard in a recording, in seconds of it; when each event was decided, and with what score.
 
     `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
-    silence that follows a clip. `norms` are those of the hidden state, every few seconds.
+    silence that follows a clip. `norms` are those of the hidden state, every few seconds. Of alarms `heard` has what
+    was told at once, and `extents` how far each was seen to reach in the end.
     """
 
     recording: Playable
@@ -61,6 +64,7 @@ class Stream:
     sources: tuple[str, ...] = ()
     until: float = math.inf
     norms: Norms = field(default_factory=Norms)
+    extents: tuple[Interval, ...] = ()
 
     @property
     def delays(self) -> list[float]:
@@ -85,8 +89,9 @@ class Frames:
 class Result:
     """All that a bundle was judged on: words are the clips as streams as well, `streams` are the others.
 
-    `reliability` has the frames that teach, minute by minute of each recording: of clips, of labelled samples, and of
-    the first hour of the streams.
+    `labelled` are recordings whose samples are labelled, as a decoder of segments hears them. `reliability` has the
+    frames that teach, minute by minute of each recording: of clips, of labelled samples, and of the first hour of the
+    streams.
     """
 
     clips: tuple[Clip, ...]
@@ -94,6 +99,7 @@ class Result:
     streams: tuple[Stream, ...]
     frames: tuple[Frames, ...]
     reliability: tuple[Reliability, ...] = ()
+    labelled: tuple[Stream, ...] = ()
 
 
 def evaluate(
@@ -110,11 +116,12 @@ def evaluate(
     """
     config = serving.recognizer.config
     # Before a word is silence; before a state of a body or a machine is another one, and zeros would be a third.
-    margin_s = 0.0 if isinstance(config.decoder, SegmentsConfig) else _MARGIN_S
+    margin_s = 0.0 if isinstance(config.decoder, (SegmentsConfig, AlarmConfig)) else _MARGIN_S
     for recording in recordings:
         check_channels(serving, recording)
     by_sample = [recording for recording in recordings if recording.labelled == "samples"]
-    by_event = [recording for recording in recordings if recording.labelled == "events"]
+    at_instants = config.targets.place == "instant"
+    by_event = [] if at_instants else [recording for recording in recordings if recording.labelled == "events"]
     plays = [
         Play(recording, round(margin_s * recording.rate) if is_clip(recording, config) else 0) for recording in by_event
     ]
@@ -136,9 +143,10 @@ def evaluate(
         margin = round(margin_s * word.recording.rate)
         padded = posteriors(serving, word.recording, margin=margin)
         reliable.extend(_reliability(serving.recognizer, word.recording, padded, margin))
-    for recording in by_sample:
+    for recording in recordings if at_instants else by_sample:
         said = posteriors(serving, recording)
-        frames.append(_frames(serving.recognizer, recording, said))
+        judge_frames = _instants if at_instants else _frames
+        frames.append(judge_frames(serving.recognizer, recording, said))
         reliable.extend(_reliability(serving.recognizer, recording, said))
         ended(recording)
     left_s = _RELIABILITY_S
@@ -152,8 +160,19 @@ def evaluate(
         words=tuple(words),
         streams=tuple(streams),
         frames=tuple(frames),
+        labelled=_segmented(serving, by_sample, chunk_s),
         reliability=tuple(each for each in reliable if each.all_frames.any()),
     )
+
+
+def _segmented(serving: Serving, recordings: Sequence[Playable], chunk_s: float) -> tuple[Stream, ...]:
+    """Recordings whose samples are labelled, played to a decoder that says from when to when a label holds."""
+    config = serving.recognizer.config
+    if not isinstance(config.decoder, SegmentsConfig):
+        return ()
+    plays = [Play(recording, 0) for recording in recordings]
+    heard = play(serving, plays, chunk_s)
+    return tuple(judge(each, events, Norms(), config) for each, events in zip(plays, heard, strict=True))
 
 
 def is_clip(recording: Playable, config: RecognizerConfig) -> bool:
@@ -199,10 +218,19 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
     """What was heard in a recording that was played, against what was said in it."""
     rate, said = played.recording.rate, said_in(played.recording, config)
     words = [segment for segment in played.recording.segments if label_of(config, segment.label) != BACKGROUND]
-    detections = [(event.sample, event.body) for event in events if isinstance(event.body, Heard)]
-    heard = tuple(
-        Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
-        for _, body in detections
+    bodies = [(event.kind, event.sample, event.body) for event in events if isinstance(event.body, Heard)]
+    alarms = isinstance(config.decoder, AlarmConfig)
+    # An alarm is told when it is raised and, as a segment, when it is over.
+    detections = [(sample, body) for kind, sample, body in bodies if not alarms or kind == "alarm"]
+    heard, extents = (
+        tuple(
+            Interval((body.start - played.margin) / rate, (body.end - played.margin) / rate, body.label)
+            for body in those
+        )
+        for those in (
+            [body for _, body in detections],
+            [body for kind, _, body in bodies if alarms and kind == "segment"],
+        )
     )
     decided = tuple((sample - played.margin) / rate for sample, _ in detections)
     scores = tuple(body.score for _, body in detections)
@@ -211,11 +239,12 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
         said=said,
         heard=heard,
         decided=decided,
-        matching=match(said, heard),
+        matching=match_alarms(said, heard) if alarms else match(said, heard),
         scores=scores,
         sources=tuple(word.source for word in words),
         until=(played.recording.length + played.margin) / rate,
         norms=norms,
+        extents=extents,
     )
 
 
@@ -246,9 +275,22 @@ def plain_label(said: Array, columns: Sequence[str]) -> str:
 def _frames(recognizer: Recognizer, recording: Playable, said: Array) -> Frames:
     """Each frame whose label is known is judged by its highest posterior."""
     truth = frame_labels(recognizer, recording, len(said))
-    heard = _best(recognizer, said)
+    heard = best(recognizer, said)
     known = [(label, guess) for label, guess in zip(truth, heard, strict=True) if label]
     return Frames(recording, count_pairs((label for label, _ in known), (guess for _, guess in known)))
+
+
+def _instants(recognizer: Recognizer, recording: Playable, said: Array) -> Frames:
+    """Each labelled instant is judged by the last frame that is out when its label is due."""
+    config, heard = recognizer.config, best(recognizer, said)
+    pairs = Counter[tuple[str, str]]()
+    for segment in recording.segments:
+        due = segment.start / recording.rate + config.targets.after_ms / 1000.0
+        frame = math.floor(due * recognizer.rate / recognizer.hop + 1e-6) - 1
+        # What the recording is too short to say nobody can be asked.
+        if 0 <= frame < len(heard) and due <= recording.seconds:
+            pairs[label_of(config, segment.label), heard[frame]] += 1
+    return Frames(recording, pairs)
 
 
 def frame_labels(recognizer: Recognizer, recording: Playable, frames: int) -> list[str]:
@@ -258,9 +300,7 @@ def frame_labels(recognizer: Recognizer, recording: Playable, frames: int) -> li
     `end` the frame may take the recognizer's delay to say it.
     """
     names = ["", BACKGROUND, *recognizer.config.labels]
-    at_sample = np.zeros(recording.length, np.int64)
-    for segment in recording.segments:
-        at_sample[segment.start : segment.end] = names.index(label_of(recognizer.config, segment.label))
+    at_sample = _ids_at_samples(recognizer, recording, names)
     late = recognizer.delay if recognizer.config.targets.place == "end" else 0
     last = (np.arange(1, frames + 1) * recognizer.hop - 1 - late) * recording.rate // recognizer.rate
     inside = (last >= 0) & (last < recording.length)
@@ -268,10 +308,23 @@ def frame_labels(recognizer: Recognizer, recording: Playable, frames: int) -> li
     return [names[place] for place in ids]
 
 
-def _best(recognizer: Recognizer, said: Array) -> list[str]:
+def label_at_samples(recognizer: Recognizer, recording: Playable) -> list[str]:
+    """The label of every sample of a recording; "" where nobody knows."""
+    names = ["", BACKGROUND, *recognizer.config.labels]
+    return [names[place] for place in _ids_at_samples(recognizer, recording, names)]
+
+
+def _ids_at_samples(recognizer: Recognizer, recording: Playable, names: Sequence[str]) -> NDArray[np.int64]:
+    at_sample = np.zeros(recording.length, np.int64)
+    for segment in recording.segments:
+        at_sample[segment.start : segment.end] = names.index(label_of(recognizer.config, segment.label))
+    return at_sample
+
+
+def best(recognizer: Recognizer, said: Array) -> list[str]:
     """The column of the highest posterior; background where any of the labels may hold and none reaches a half."""
-    best = said.argmax(axis=1)
-    labels = [recognizer.columns[place] for place in best]
+    highest = said.argmax(axis=1)
+    labels = [recognizer.columns[place] for place in highest]
     if BACKGROUND in recognizer.columns:
         return labels
-    return [label if said[i, best[i]] >= 0.5 else BACKGROUND for i, label in enumerate(labels)]
+    return [label if said[i, highest[i]] >= 0.5 else BACKGROUND for i, label in enumerate(labels)]

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from streamrnn import decoders
+from streamrnn.alarms import AlarmConfig
 from streamrnn.decoders import Decoder, SmoothedConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
@@ -187,13 +188,17 @@ def _batch(
     rate, length = streams[0].rate, streams[0].length
     recognizer: Recognizer = serving.recognizer
     samples = to_source(length, recognizer.rate, rate)
+    # An alarm is told when it is raised and, as a segment, when it is over.
+    kinds = ("alarm",) if isinstance(recognizer.config.decoder, AlarmConfig) else ("detection", "segment")
     tracks = [fold.initial_track(len(streams)) for fold in folds]
 
     def keep(i: int, found: list[decoders.Found]) -> None:
         events.extend(
-            (each.row, i, told(each, recognizer, rate, (0, length))[1])
+            (each.row, i, body)
             for each in found
-            if is_real(each, recognizer.hop, samples)
+            if is_real(each, recognizer.hop, samples) and each.kind in kinds
+            for body in [told(each, recognizer, rate, (0, length))[1]]
+            if isinstance(body, Heard)
         )
 
     for said in posteriors_together(serving, streams):

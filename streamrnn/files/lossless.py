@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import soundfile
 
 from streamrnn.chunk import Samples
 from streamrnn.files.sound import HIGHEST_RATE, LOWEST_RATE
@@ -21,6 +20,8 @@ def encode(samples: Samples, rate: int) -> tuple[str, bytes]:
     One or two channels are sound: FLAC of 16 or 24 bits if that holds them exactly, else a WAV of floats. More
     channels, or a rate that no sound has, are an NPZ with `x` and `fs`.
     """
+    import soundfile  # here, for a daemon that keeps no clips needs no libsndfile
+
     file = io.BytesIO()
     if samples.shape[1] > 2 or not LOWEST_RATE <= rate <= HIGHEST_RATE:
         np.savez_compressed(file, x=samples, fs=np.array(rate))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from streamrnn.events import Heard, Lost
+from streamrnn.events import Forecast, Heard, Lost, Scored
 from streamrnn.registry import PlugConfig, register
 from streamrnn.sinks.writer import LineSink, Writer
 from streamrnn.wire import Message, Status
@@ -37,9 +37,13 @@ class ConsoleSink(LineSink):
 def describe(message: Message) -> str:
     """A message as a line for people; "" for signs of life."""
     body = message.body
-    if isinstance(body, Heard):
+    if isinstance(body, (Heard, Scored)):
         times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
-        return f"{times}  {message.stream:<12} {body.label:<16} {body.score:.2f}  {_speaker(message)}"
+        told = body.label if isinstance(body, Heard) else f"{body.label} score"
+        return f"{times}  {message.stream:<12} {told:<16} {body.score:.2f}  {_speaker(message)}"
+    if isinstance(body, Forecast):
+        values = ", ".join(f"{each.value:g} ± {each.deviation:.2g}" for each in body.channels)
+        return f"{_clock(body.end, body.rate)}  {message.stream:<12} in {body.ahead} samples: {values}"
     if isinstance(body, Lost):
         times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
         return f"{times}  {message.stream:<12} gap: {body.end - body.start} samples, {body.reason}"

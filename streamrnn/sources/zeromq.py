@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from itertools import chain
-from time import monotonic, sleep
+from time import monotonic
 from typing import Annotated, Literal
 
 import zmq
@@ -15,6 +15,7 @@ from streamrnn import ingest, security
 from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
+from streamrnn.pacing import Pace
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
 from streamrnn.sources import Source, SourceConfig, room
@@ -104,13 +105,11 @@ class ZeromqSource(Source):
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._bell.socket, zmq.POLLIN)
         probe = monotonic() + _PROBE_S
-        drained = 0.0
+        pace = Pace(self.tick_s)
         while not self.stopped.is_set():
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
             # What comes within a tick is one wake-up, one burst and one batch; what comes after a pause does not wait.
-            if (early := drained + self.tick_s - monotonic()) > 0:
-                sleep(early)
-            drained = monotonic()
+            pace.wait()
             self._answer()
             burst = self._drain()
             if monotonic() >= probe:

@@ -25,10 +25,13 @@ class Fold:
     judged: tuple[Recording, ...]
 
 
-def folds(job: Job, key: Callable[[Recording], str], folder: Path, beside: Sequence[Recording] = ()) -> list[Fold]:
+def folds(
+    job: Job, key: Callable[[Recording], str], folder: Path, beside: Sequence[Recording] = (), count: int = 0
+) -> list[Fold]:
     """A fold for each value of `key`, all of which train on what stands `beside` as well.
 
-    Raises RecordingError if there are fewer than two, or one is nameless.
+    With a `count` there are only so many folds, each of every `count`-th value. Raises RecordingError if there are
+    fewer than two, or one is nameless, or fewer than `count`.
     """
     names = sorted({key(recording) for recording in job.data.recordings})
     if "" in names:
@@ -36,10 +39,13 @@ def folds(job: Job, key: Callable[[Recording], str], folder: Path, beside: Seque
         raise RecordingError(f"{count} recordings do not say whose they are; use --by record")
     if len(names) < 2:
         raise RecordingError(f"only {names} can be left out; cross-validation needs at least two")
+    if count > len(names):
+        raise RecordingError(f"--folds {count}: there are only {len(names)} to be left out; choose fewer")
+    parts = {f"fold-{i + 1}": names[i::count] for i in range(count)} if count else {name: [name] for name in names}
     made: list[Fold] = []
-    for name in names:
-        rest = tuple(recording for recording in job.data.recordings if key(recording) != name)
-        judged = tuple(recording for recording in job.data.recordings if key(recording) == name)
+    for name, left_out in parts.items():
+        rest = tuple(recording for recording in job.data.recordings if key(recording) not in left_out)
+        judged = tuple(recording for recording in job.data.recordings if key(recording) in left_out)
         data = Dataset((*rest, *beside), job.data.left_out)
         # Whatever a speaker is called, the name is one of a file in this folder, and no two are the same.
         out = folder / f"{quote(name, safe='')}.bundle"

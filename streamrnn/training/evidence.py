@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from streamrnn.bundle import Bundle, measured, write
@@ -38,9 +37,7 @@ def add(
     with tempfile.TemporaryDirectory(prefix="streamrnn-talk-") as temporary:
         talk = Path(temporary) / "talk-from-text"
         spoken = _speak(made, config, talk)
-        calibration = Calibration(
-            (*held_out, *under, *spoken), (*folders, talk), config.hours, made.training.seed + _SEED
-        )
+        calibration = Calibration((*held_out, *under, *spoken), (*folders, talk), config.hours, _seed(made))
         return write(bundle.path, measured(bundle, calibrate(bundle, calibration)))
 
 
@@ -50,14 +47,20 @@ def unrecorded(made: TrainingConfig, recordings: Sequence[Recording], place: Pat
     there = {label_of(config, segment.label) for each in recordings for segment in each.segments}
     texts = _texts(made)
     missing = [label for label in config.labels if label not in there and label in texts]
-    return _record(made, Order(tuple(texts[label] for label in missing), tuple(missing), _WORDS, 0, 0.0, 0), place)
+    return _record(
+        made, Order(tuple(texts[label] for label in missing), tuple(missing), _WORDS, 0, 0.0, _seed(made)), place
+    )
 
 
 def _speak(made: TrainingConfig, config: CalibrationConfig, place: Path) -> tuple[Recording, ...]:
     """Minutes of talk."""
     texts, labels = _texts(made), tuple(made.recognizer.labels)
     phrases = tuple(texts.get(label, label.replace("_", " ")) for label in labels)
-    return _record(made, Order(phrases, labels, 0, 0, 60.0 * config.talk_minutes, 0), place)
+    return _record(made, Order(phrases, labels, 0, 0, 60.0 * config.talk_minutes, _seed(made)), place)
+
+
+def _seed(made: TrainingConfig) -> int:
+    return made.training.seed + _SEED
 
 
 def _texts(made: TrainingConfig) -> dict[str, str]:
@@ -71,7 +74,6 @@ def _record(made: TrainingConfig, order: Order, place: Path) -> tuple[Recording,
     engines = speech.engines if speech is not None else ()
     if not (order.count or order.talk_s) or not order.phrases or not (engines or together.installed()):
         return ()
-    order = replace(order, seed=made.training.seed + _SEED)
     with Folder(place, made.recognizer.rate) as folder:
         for samples, said in record(plan(order, together.named(engines, "held-out")), made.recognizer.rate):
             folder.add(samples, said)

@@ -108,7 +108,7 @@ def export(network: Network, path: Path, passport: dict[str, Any]) -> Bundle:
     bundle = write(
         unproven,
         Contents(
-            recognizer=network.recognizer,
+            recognizer=network.described(),
             initial=_arrays(network.initial_state(1)),
             weights=_arrays(network.state_dict()),
             graph=graph(network),

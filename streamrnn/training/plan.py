@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -87,7 +87,28 @@ class WordsConfig(PlugConfig, frozen=True, tag="words"):
 
 @register("material", "streamrnn.training.whole:Whole")
 class WholeConfig(PlugConfig, frozen=True, tag="recordings"):
-    """Recordings as they are, one after another in random order, each beginning with a fresh state."""
+    """Recordings one after another in random order, each beginning with a fresh state.
+
+    As they are, unless one of these varies them anew each time, as other people would wear the sensors: every three
+    channels turned by up to `turn_degrees`, all stronger or weaker by up to `gain_db`, with white `noise` of up to that
+    deviation, at another `speed`. `starts: anywhere` begins each at a random place, so that lanes are not all at the
+    begin of a recording at once.
+
+    `longest_ms` above 0 takes a stretch of so much of a longer one, from a random place each time. The first
+    `settle_ms` of a stretch teach nothing: features that look back have not seen enough yet.
+    """
+
+    starts: Literal["begin", "anywhere"] = "begin"
+    turn_degrees: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    gain_db: NotNegative = 0.0
+    noise: NotNegative = 0.0
+    speed: Range = Range(1.0, 1.0)
+    longest_ms: NotNegative = 0.0
+    settle_ms: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if self.speed.least <= 0:
+            raise ConfigError(f"material.speed.least: {self.speed.least:g} is no speed; choose one above 0")
 
 
 class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,9 @@ def draw(metrics: Path, picture: Path, clip_norm: float) -> None:
         [row["step"] for row in judged], [row["judged_loss"] for row in judged], "o-", ms=3, label="loss, judged"
     )
     above.set_ylabel("loss")
-    above.set_yscale("log")
+    losses = [*(row["loss"] for row in rows), *(row["judged_loss"] for row in judged)]
+    # The likelihood of a density may be above 1, and its loss below 0.
+    above.set_yscale("log" if min(losses) > 0 else "linear")
     right = above.twinx()
     right.plot([row["step"] for row in judged], [100 * row["judged_accuracy"] for row in judged], "g--", lw=1)
     right.set_ylabel("frames right, % (dashed)")

@@ -95,4 +95,4 @@ def unmoved(daemon: Daemon, megabytes: float = 5.0) -> Iterator[Footprint]:
     yield before
     assert daemon.process.poll() is None, daemon.process.stderr.read()  # type: ignore[union-attr]
     wrong = settled(daemon.process.pid, lambda after: judge.grown(before, after, megabytes))
-    assert not wrong
+    assert not wrong, wrong

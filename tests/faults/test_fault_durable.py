@@ -78,14 +78,15 @@ def united(kept: Iterable[Message], heard: Iterable[Message]) -> list[Message]:
 def told_once(messages: Iterable[Message]) -> list[Message]:
     """Without words that are told again, as they are when samples are sent again: those must say the same.
 
-    A daemon that died before it could keep anything of a stream has them told in an epoch of their own.
+    A daemon that died before it could keep anything of a stream has them told in an epoch of their own, within the same
+    counting.
     """
-    words: dict[tuple[str, int], Heard] = {}
+    words: dict[tuple[str, str, int], Heard] = {}
     left = []
     for each in messages:
         body = each.body
         if isinstance(body, Heard):
-            first = words.setdefault((body.label, body.start), body)
+            first = words.setdefault((each.counting, body.label, body.start), body)
             if first is not body:
                 assert msgspec.structs.replace(first, score=body.score) == body
                 assert abs(first.score - body.score) < 1e-4

@@ -138,7 +138,7 @@ def crowd(endpoint: str, count: int, samples: int) -> None:
 
 
 def test_streams_that_come_all_at_once_and_go_again_and_again_leave_nothing(tmp_path: Path, tiny_bundle: Path) -> None:
-    with Setting(tmp_path, tiny_bundle) as setting:
+    with Setting(tmp_path, tiny_bundle, history={"messages": 100}) as setting:  # which is full before it is measured
         daemon: Daemon = setting.start()
         most = by_form(64, 256)
         for _ in range(3):  # the tables grow to what they need, once

@@ -1,0 +1,69 @@
+"""Features that look back far: values of a day or a week before, and a stream measured by its own past."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from streamrnn.recognizer import LagConfig, StandardiseConfig
+from streamrnn.stage import Inputs, Stage, State
+
+_FLAT = 1e-3  # the least deviation, as a share of the values: what is flatter is noise of the last digit
+
+
+class Lag(Stage):
+    """Each frame with copies of some that were before it; before the first frame they are zeros."""
+
+    def __init__(self, config: LagConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.lags, self.longest, self.inputs = config.frames, max(config.frames), inputs.width
+        self.width = inputs.width * (1 + len(config.frames))
+
+    def initial_state(self, batch: int) -> State:
+        """The frames before the first: zeros."""
+        return {"tail": torch.zeros(batch, self.longest, self.inputs)}
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> (batch, frames, inputs * (1 + lags)), the frame itself first."""
+        joined = torch.cat([state["tail"], x], dim=1)
+        frames, longest = x.shape[1], self.longest
+        copies = [joined[:, longest - lag : longest - lag + frames] for lag in self.lags]
+        return torch.cat([x, *copies], dim=-1), {"tail": joined[:, frames:]}
+
+
+class Standardise(Stage):
+    """Values over the mean and deviation of the stream's last frames, its present one with them."""
+
+    def __init__(self, config: StandardiseConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.doublings, self.most, self.width = config.doublings, config.most, inputs.width
+        self.window = 2**config.doublings
+
+    def initial_state(self, batch: int) -> State:
+        """Nothing was heard: `tail` has values, counted by its last column, `origin` the first of all."""
+        return {
+            "tail": torch.zeros(batch, self.window - 1, self.width + 1),
+            "origin": torch.zeros(batch, self.width),
+            "begun": torch.zeros(batch, 1),
+        }
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> the same shape."""
+        # Counted from the first value, squares keep their digits where values are large and vary little.
+        origin = torch.where(state["begun"] > 0, state["origin"], x[:, 0])
+        moved = x - origin[:, None]
+        joined = torch.cat([state["tail"], torch.cat([moved, torch.ones_like(x[..., :1])], dim=-1)], dim=1)
+        values, there = joined[..., : self.width], joined[..., self.width :]
+        sums = torch.cat([values, values * values, there], dim=-1)
+        reach = 1
+        for _ in range(self.doublings):
+            # The sum over twice as many frames is that of two neighbours: the same order of sums for every split.
+            sums = sums[:, reach:] + sums[:, : sums.shape[1] - reach]
+            reach *= 2
+        count = sums[..., 2 * self.width :]
+        mean = sums[..., : self.width] / count
+        variance = (sums[..., self.width : 2 * self.width] / count - mean * mean).clamp_min(0.0)
+        least = _FLAT * (mean + origin[:, None]).abs() + 1e-6
+        scaled = (moved - mean) / torch.maximum(variance.sqrt(), least)
+        after = {"tail": joined[:, x.shape[1] :], "origin": origin, "begun": torch.ones_like(state["begun"])}
+        return scaled.clamp(-self.most, self.most), after
