@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from streamrnn.clips import ClipsConfig
 from streamrnn.config import Role
@@ -33,11 +34,18 @@ class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much the engine takes: streams at once, and streams and milliseconds in one step of a bundle."""
+    """How much the engine takes: streams at once, and streams and milliseconds in one step of a bundle.
+
+    New streams are refused once those that are open take `max_load` of a core by what the engine measured of itself at
+    the start; the rest is for bringing samples in, results out, and moments when all comes at once. 0 measures nothing.
+    What comes within `tick_ms` is heard at once, which costs less; what comes after a pause does not wait for it.
+    """
 
     max_streams: Count = 256
+    max_load: Annotated[float, Meta(ge=0, le=64)] = 0.5
     streams_a_step: Count = 64
     step_ms: Positive = 1000.0
+    tick_ms: Annotated[float, Meta(ge=0, le=100)] = 4.0
 
 
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -151,7 +151,9 @@ def unpack(payload: bytes, n: int, channels: int, dtype: str) -> Samples:
         raise WireError(
             "size", f"{len(payload)} bytes of payload; {n} samples of {channels} channels in {dtype} are {wanted}"
         )
-    samples: Samples = np.frombuffer(payload, kind).reshape(n, channels).astype(np.float32)
+    given = np.frombuffer(payload, kind).reshape(n, channels)
     if dtype == "int16":
-        samples /= np.float32(32768.0)
-    return samples
+        # A power of two, by which a product is as exact as a quotient.
+        scaled: Samples = np.multiply(given, np.float32(1.0 / 32768.0), dtype=np.float32)
+        return scaled
+    return given.astype(np.float32)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import zmq
 
 from streamrnn import assembly, bundle, sinks, sources
+from streamrnn.admission import Admission
 from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
@@ -19,6 +20,7 @@ from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
+from streamrnn.pacing import Pace
 from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
@@ -51,7 +53,9 @@ class Service:
         self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
-        self._intake = Intake()
+        self._intake = Intake(config.engine.tick_ms / 1000.0)
+        self._admission = Admission(config.engine)
+        self._pace = Pace(config.engine.tick_ms / 1000.0)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -113,7 +117,7 @@ class Service:
         self._publisher = Publisher(
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
-        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept, self._clips)
+        self._streams = Streams(self._engine, self._publisher, self._admission, self._kept, self._clips)
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -130,6 +134,7 @@ class Service:
             promise = bundle.promise(there)
             if promise:
                 yield f"bundle {each.path}: {promise}"
+        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles"
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks[self._added :]:
@@ -161,6 +166,7 @@ class Service:
         self._intake.start()
         while not self._stopping:
             self._poller.poll(_milliseconds(min(self._publisher.attend(), self._watch.vitals.due_s)))
+            self._pace.wait()
             self._watch.woke()
             self._turn()
             self._save()
@@ -224,7 +230,9 @@ class Service:
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
-        return bundles, [self._watch.measured(each) for each in assembly.serve(config, bundles)]
+        return bundles, [
+            self._watch.measured(self._admission.measured(each)) for each in assembly.serve(config, bundles)
+        ]
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S

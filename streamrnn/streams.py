@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from streamrnn import snapshot
+from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.clips.keeping import Clips
 from streamrnn.engine import Engine
@@ -39,16 +40,16 @@ class _Open:
 class Streams:
     """What the daemon knows of its streams beside the engine; used by the engine's thread."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, max_streams: int, kept: Kept, clips: Clips) -> None:
+    def __init__(self, engine: Engine, publisher: Publisher, admission: Admission, kept: Kept, clips: Clips) -> None:
         """`kept` is what the daemon before has left; `clips` hear all that the engine is given, if any are kept."""
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
-        self._engine, self._publisher, self._max_streams = engine, publisher, max_streams
+        self._engine, self._publisher, self._admission = engine, publisher, admission
         self._taps = clips.taps
         self._open: dict[str, _Open] = {}
         self._runs = kept.runs
         # Of streams that have not come again: the latest, as many as there may be.
-        self._kept = dict(list(kept.streams.items())[-max_streams:])
+        self._kept = dict(list(kept.streams.items())[-admission.max_streams :])
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._ending: list[tuple[Inlet, str, int, Status]] = []
         self._suspended: list[str] = []
@@ -178,8 +179,7 @@ class Streams:
 
     def _begin(self, inlet: Inlet, item: Opened) -> None:
         stream = item.stream
-        if len(self._engine.streams) >= self._max_streams:
-            raise StreamError(f"{stream}: {self._max_streams} streams are open; raise max_streams")
+        self._admission.check(self._engine, stream, inlet.config.bundles)
         how, taken = self._resume(inlet, item)
         if not taken:
             # A name that comes again goes on counting epochs, so that no two events of it share an id; so does each

@@ -17,7 +17,7 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
+    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator"),
     ("registry", "events", "tape", "cutting", "files", "disk", "loopback"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
@@ -39,13 +39,15 @@ LAYERS = (
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.native", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
-    ("engine", "health"),
+    ("serving",),
+    ("engine", "health", "capacity"),
     ("detector",),
     ("control", "journal", "statefile"),
     ("journaling", "clips"),
     ("history",),
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("admission",),
     ("streams", "assembly", "handover"),
     ("watch", "sourcing", "shadowing", "reloading"),
     ("overseeing",),
@@ -80,6 +82,9 @@ DAEMON = (
     "watch",
     "logs",
     "flood",
+    "pacing",
+    "admission",
+    "capacity",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
@@ -124,7 +129,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

@@ -12,6 +12,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.security import keys as certificates
 from streamrnn.security.keys import ROLES, Client, Role
 
+_ALL: frozenset[Role] = frozenset(ROLES)
 _LOOK_S = 1.0  # between two looks at the list
 
 
@@ -27,7 +28,7 @@ class Standing:
     def roles_of(self, frame: zmq.Frame) -> frozenset[Role]:
         """What the sender of a received frame (`copy=False`) may do; nothing, once its key is no longer listed."""
         if not self._keys:
-            return frozenset(ROLES)
+            return _ALL
         if monotonic() >= self._next_look:
             self._look()
         try:

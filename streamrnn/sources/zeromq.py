@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import chain
 from time import monotonic
 from typing import Annotated, Literal
 
@@ -15,10 +15,12 @@ from streamrnn import ingest, security
 from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
+from streamrnn.pacing import Pace
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
 from streamrnn.sources import Source, SourceConfig, room
 from streamrnn.sources.bell import Bell
+from streamrnn.sources.credit import Client
 from streamrnn.sources.ordering import Ordering
 from streamrnn.wire import WireError
 
@@ -51,21 +53,6 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     keys: str = ""
 
 
-@dataclass(slots=True)
-class _Client:
-    """Who brings a stream, what of it goes on, and how many samples it may still send."""
-
-    identity: bytes
-    start: Start
-    ordering: Ordering
-    credit: int = 0
-    waiting: int = 0  # samples that came and that the engine has not taken
-    opened: bool = False
-    ending: bool = False
-    quiet: bool = False  # nothing came since the last probe
-    away_since: float = 0.0
-
-
 class ZeromqSource(Source):
     """Streams from clients; a fault of one is answered with a coded error and touches no other."""
 
@@ -73,10 +60,10 @@ class ZeromqSource(Source):
         """Raises DeviceError if the endpoint is taken or malformed."""
         super().__init__(config.endpoint)
         self._config = config
-        self._clients: dict[str, _Client] = {}
+        self._clients: dict[str, Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()  # stream and run
-        self._granted: Counter[str] = Counter()
+        self._owed: dict[str, None] = {}  # streams of which the engine has taken something
         self._told: deque[Item | Error | Credit] = deque()  # by the engine's thread
         self.errors: Counter[str] = Counter()  # by code, for the summary
         self._context = zmq.Context()
@@ -110,29 +97,47 @@ class ZeromqSource(Source):
 
     def items(self) -> Iterator[Item]:
         """Streams of all clients, interleaved; those that are open at a stop are ended."""
+        return chain.from_iterable(self.bursts())
+
+    def bursts(self) -> Iterator[list[Item]]:
+        """The same, all that came within a tick at once."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._bell.socket, zmq.POLLIN)
         probe = monotonic() + _PROBE_S
+        pace = Pace(self.tick_s)
         while not self.stopped.is_set():
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
+            # What comes within a tick is one wake-up, one burst and one batch; what comes after a pause does not wait.
+            pace.wait()
             self._answer()
-            for _ in range(_TURN):
-                try:
-                    frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-                except zmq.Again:
-                    break
-                identity, *parts = (frame.bytes for frame in frames)
-                handle = self._handle if self.door.roles_of(frames[-1]) & _MAY else self._turn_away
-                yield from handle(identity, parts)
+            burst = self._drain()
             if monotonic() >= probe:
                 probe = monotonic() + _PROBE_S
-                yield from self._probe()
+                burst += self._probe()
+            if burst:
+                yield burst
         for stream, client in self._clients.items():
             self._send(client.identity, Error("closing", "the daemon stops", stream))
             if not client.ending:
-                yield from client.ordering.flush()
-                yield Ended(stream, STOPPED)
+                yield [*client.ordering.flush(), Ended(stream, STOPPED)]
+
+    def _drain(self) -> list[Item]:
+        """What has come by now, as far as it may go on; a bounded turn, after which the answers go out."""
+        burst: list[Item] = []
+        for _ in range(_TURN):
+            try:
+                frame = self._router.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            parts = []
+            while frame.more:  # asked of the frame, which costs less than to ask the socket
+                parts.append(frame.bytes)
+                frame = self._router.recv(copy=False)
+            parts.append(frame.bytes)
+            handle = self._handle if self.door.roles_of(frame) & _MAY else self._turn_away
+            burst += handle(parts[0], parts[1:])
+        return burst
 
     def stop(self) -> None:
         """From any thread: let `items` come to an end now."""
@@ -200,18 +205,19 @@ class ZeromqSource(Source):
             return
         owner = self._clients.get(start.stream)
         if owner is not None:
-            if start.run and (start.run, start.rate, start.channels) == _made(owner.start):
+            if start.run and (start.run, start.rate, start.channels) == owner.made:
                 self._welcome_back(owner, identity, start)
                 return
             yield from self._displace(start.stream, owner)
         if len(self._clients) >= self._config.max_streams:
             raise WireError("too_many_streams", f"{len(self._clients)} streams are open; end one or raise max_streams")
         # Half the credit at most, so that a client is never without any because all it sent is held.
-        span = min(round(self._config.reorder_ms * start.rate / 1000.0), room(self._config.queue_ms, start.rate) // 2)
-        self._clients[start.stream] = _Client(identity, start, Ordering(start.stream, span))
+        most = room(self._config.queue_ms, start.rate)
+        span = min(round(self._config.reorder_ms * start.rate / 1000.0), most // 2)
+        self._clients[start.stream] = Client(identity, start, Ordering(start.stream, span), most)
         yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
 
-    def _welcome_back(self, client: _Client, identity: bytes, start: Start) -> None:
+    def _welcome_back(self, client: Client, identity: bytes, start: Start) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
         client.identity, client.start, client.away_since = identity, start, 0.0
         if client.opened and not client.ending:
@@ -219,17 +225,14 @@ class ZeromqSource(Source):
             client.ordering.forget()
             self._open(client)
 
-    def _open(self, client: _Client) -> None:
+    def _open(self, client: Client) -> None:
         """The first credit over a connection."""
         stream = client.start.stream
-        client.opened = True
-        client.credit = max(0, room(self._config.queue_ms, client.start.rate) - client.waiting)
-        self._granted.pop(stream, None)
         self._send(
-            client.identity, Credit(stream, client.credit, client.ordering.expected if client.start.run else UNSET)
+            client.identity, Credit(stream, client.anew(), client.ordering.expected if client.start.run else UNSET)
         )
 
-    def _displace(self, stream: str, owner: _Client) -> Iterator[Item]:
+    def _displace(self, stream: str, owner: Client) -> Iterator[Item]:
         if not owner.ending and not self._is_there(stream, owner):
             yield from self._forget(stream, "the client vanished")
         elif not owner.ending and self._config.same_stream == "newest":
@@ -238,17 +241,15 @@ class ZeromqSource(Source):
         else:
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
-    def _data(self, client: _Client, data: Data, payload: bytes) -> Iterator[Item]:
+    def _data(self, client: Client, data: Data, payload: bytes) -> Iterator[Item]:
         start, end = data.start, data.start + data.n
         samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
         if data.n > client.credit:
             raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
         client.quiet = False
-        if self._config.when_full == "block":
-            client.credit -= data.n
-            client.waiting += data.n
-        else:
-            self._send(client.identity, Credit(data.stream, data.n))
+        client.brought(data.n, waits=self._config.when_full == "block")
+        if client.due:
+            self._is_there(data.stream, client)
         expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
         yield from client.ordering.add(Chunk(data.stream, start, samples))
         if repeats:
@@ -268,26 +269,25 @@ class ZeromqSource(Source):
             client = self._clients.get(item.stream)
             if client is not None:
                 self._tell(item, client)
-        for stream, n in self._granted.items():
+        for stream in self._owed:
             client = self._clients.get(stream)
-            if client is not None:
-                client.credit += n
-                self._send(client.identity, Credit(stream, n))
-        self._granted.clear()
+            if client is not None and client.due:
+                self._is_there(stream, client)
+        self._owed.clear()
 
-    def _tell(self, item: Item | Error | Credit, client: _Client) -> None:
+    def _tell(self, item: Item | Error | Credit, client: Client) -> None:
         stream = item.stream
         if isinstance(item, Credit):
             client.ordering.expected = 0 if item.next is UNSET else item.next
         elif isinstance(item, Opened):
             self._open(client)
         elif isinstance(item, Chunk) and self._config.when_full == "block":
-            client.waiting -= len(item.samples)
-            self._granted[stream] += len(item.samples)
+            client.taken(len(item.samples))
+            self._owed[stream] = None
         elif isinstance(item, Gap) and item.reason == MUTED and self._config.when_full == "block":
             # They came, and were not heard: what the client itself left out never took credit.
-            client.waiting -= item.end - item.start
-            self._granted[stream] += item.end - item.start
+            client.taken(item.end - item.start)
+            self._owed[stream] = None
         elif isinstance(item, Ended):
             self._send(client.identity, End(stream))
             del self._clients[stream]
@@ -323,8 +323,9 @@ class ZeromqSource(Source):
         yield from client.ordering.flush()
         yield Ended(stream, reason)
 
-    def _is_there(self, stream: str, client: _Client) -> bool:
-        return self._send(client.identity, Credit(stream, 0))
+    def _is_there(self, stream: str, client: Client) -> bool:
+        """Give a client what it is owed, which may be nothing; whether it is there."""
+        return self._send(client.identity, Credit(stream, client.grant() if client.opened else 0))
 
     def _send(self, identity: bytes, answer: Answer) -> bool:
         """Whether the client is there; one that does not read its answers loses them."""
@@ -335,10 +336,6 @@ class ZeromqSource(Source):
         except zmq.ZMQError:
             return False
         return True
-
-
-def _made(start: Start) -> tuple[str, int, int]:
-    return start.run, start.rate, start.channels
 
 
 def bind_repair(error: zmq.ZMQError) -> str:
