@@ -212,6 +212,8 @@ class Session:
             raise StreamError(f"{self.stream}: chunk starts at {start}; samples are counted from 0")
         if samples.dtype.kind != "f":
             raise StreamError(f"{self.stream}: samples are {samples.dtype}, not float32; scale them to [-1, 1] first")
+        if samples.dtype == np.float32:
+            return samples
         with np.errstate(over="ignore"):
             # No copy is needed: tapes and resamplers take their own, so the caller may fill its array again.
             return np.asarray(samples, np.float32)
