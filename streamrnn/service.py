@@ -20,7 +20,7 @@ from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
-from streamrnn.pacing import Pace
+from streamrnn.pacing import Pace, Tick
 from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
@@ -53,9 +53,9 @@ class Service:
         self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
-        self._intake = Intake(config.engine.tick_ms / 1000.0)
+        tick = Tick(config.engine.tick_ms / 1000.0)
+        self._intake, self._pace = Intake(tick), Pace(tick)
         self._admission = Admission(config.engine)
-        self._pace = Pace(config.engine.tick_ms / 1000.0)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -172,6 +172,7 @@ class Service:
             self._save()
             for trouble in self._watch.turned(self._engine, self._streams):
                 self._publisher.status(NOBODY, Status("failed", trouble))
+            self._pace.done()
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
 

@@ -105,7 +105,7 @@ class ZeromqSource(Source):
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._bell.socket, zmq.POLLIN)
         probe = monotonic() + _PROBE_S
-        pace = Pace(self.tick_s)
+        pace = Pace(self.tick)
         while not self.stopped.is_set():
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
             # What comes within a tick is one wake-up, one burst and one batch; what comes after a pause does not wait.
@@ -136,7 +136,7 @@ class ZeromqSource(Source):
                 frame = self._router.recv(copy=False)
             parts.append(frame.bytes)
             handle = self._handle if self.door.roles_of(frame) & _MAY else self._turn_away
-            burst += handle(parts[0], parts[1:])
+            handle(parts[0], parts[1:], burst)
         return burst
 
     def stop(self) -> None:
@@ -151,7 +151,10 @@ class ZeromqSource(Source):
     def taken(self, item: Item) -> None:
         """From the engine's thread: what the engine has taken is given back as credit."""
         self._told.append(item)
-        self._bell.ring()
+        # Most credit can wait for the next message: the client is in need of none.
+        client = self._clients.get(item.stream)
+        if client is None or client.low or not isinstance(item, Chunk):
+            self._bell.ring()
 
     def refused(self, stream: str, error: UserError) -> None:
         """From the engine's thread: the client is told why, and may try again."""
@@ -164,35 +167,35 @@ class ZeromqSource(Source):
         security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
-    def _handle(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
         stream = ""
         try:
             header, payload = ingest.decode_request(parts)
             stream = header.stream
             if isinstance(header, Start):
-                yield from self._start(identity, header)
+                burst.extend(self._start(identity, header))
                 return
             client = self._clients.get(stream)
             if client is None or client.identity != identity or client.ending:
                 raise WireError("unknown_stream", f"{stream!r} was not started by this client; send start first")
             if isinstance(header, Data):
-                yield from self._data(client, header, payload)
+                self._data(client, header, payload, burst)
             else:
                 client.ending = True
-                yield from client.ordering.flush()
-                yield from client.ordering.lose(0 if header.total is UNSET else header.total)
-                yield Ended(stream)
+                burst += client.ordering.flush()
+                burst += client.ordering.lose(0 if header.total is UNSET else header.total)
+                burst.append(Ended(stream))
         except WireError as error:
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
-    def _turn_away(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
         """A client whose key was taken out of the list, which its connection outlives."""
         self.errors["revoked"] += 1
         self._send(identity, Error("revoked", "the key is no longer let in to ingest", ingest.stream_of(parts)))
         for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
             if not self._clients[stream].ending:
-                yield from self._forget(stream, "its key was revoked")
+                burst += self._forget(stream, "its key was revoked")
 
     def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
         limits = self._config
@@ -241,7 +244,7 @@ class ZeromqSource(Source):
         else:
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
-    def _data(self, client: Client, data: Data, payload: bytes) -> Iterator[Item]:
+    def _data(self, client: Client, data: Data, payload: bytes, burst: list[Item]) -> None:
         start, end = data.start, data.start + data.n
         samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
         if data.n > client.credit:
@@ -251,7 +254,7 @@ class ZeromqSource(Source):
         if client.due:
             self._is_there(data.stream, client)
         expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
-        yield from client.ordering.add(Chunk(data.stream, start, samples))
+        burst += client.ordering.add(Chunk(data.stream, start, samples))
         if repeats:
             raise WireError("overlap", f"starts at {start}, {expected} was next; what came twice is left out")
 
