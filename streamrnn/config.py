@@ -16,7 +16,7 @@ import msgspec
 import yaml
 
 from streamrnn import registry
-from streamrnn.errors import ConfigError, did_you_mean, plain
+from streamrnn.errors import BundleError, ConfigError, did_you_mean, plain
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.scanner.ScannerError(None, None, f"brackets deeper than {_DEEPEST}", self.get_mark())
         super().fetch_flow_collection_start(token)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         """Text; an escape can name half a character, which no file, socket or terminal takes."""
         text = super().construct_scalar(node)
         if any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -122,11 +122,13 @@ def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """While inside, what is found wrong with a config names its file."""
+    """While inside, what is found wrong with a config, or with a bundle that it names, names its file."""
     try:
         yield
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
 
 
 def override_key(document: Any, override: str, expected: Any = Any) -> Any:

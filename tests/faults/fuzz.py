@@ -1,13 +1,14 @@
 """The long form of the fuzzers: `python tests/faults/fuzz.py N [PARSER...]` makes N inputs for each parser.
 
-With `--seconds S` each parser has so long at most; how many inputs it had is printed. Inputs are seeds that are changed,
-and changed again where they led to something new. An error that is no refusal of one line, an input that takes a second,
-a memory that grows by more than 300 MB and a process that dies or hangs end it with the input in a file.
+With `--seconds S` each has so long at most; how many inputs it had is printed. Inputs are seeds that were changed,
+and changed again where they led somewhere new. An error that is no refusal of one line, an input that takes a second, a
+memory that grows by more than 300 MB and a process that dies or hangs end it, with the input in a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import mmap
 import os
 import random
@@ -92,8 +93,8 @@ def fuzz(parser: Parser, count: int, until: float, chance: random.Random, found:
             result.broke = f"took {took:.1f} s"
             break
         corpus.told(data, refusal)
-        if not result.done % 64 and time.monotonic() > until:
-            break
+        if not result.done % 64 and (time.monotonic() > until or os.getppid() == 1):
+            break  # or whoever asked for it is gone
     result.grown_mb = peak_mb() - before
     if result.grown_mb > MOST_MB and not result.broke:
         result.broke = f"{result.grown_mb:.0f} MB more"
@@ -143,10 +144,11 @@ def main(count: int, names: list[str], seconds: float, seed: int) -> int:
 
     warnings.simplefilter("error")
     broken, slot = 0, Slot()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        for parser in every(Path(folder), write_bundle(Path(folder) / "made.bundle").path):
-            if names and parser.name not in names:
-                continue
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a disk would be asked to keep a million files
+    with tempfile.TemporaryDirectory(dir=memory) as folder, contextlib.ExitStack() as stack:
+        made = write_bundle(Path(folder) / "made.bundle").path
+        parsers = stack.enter_context(every(Path(folder), made))
+        for parser in [each for each in parsers if not names or each.name in names]:
             begun, all_of_it = time.monotonic(), Stretch()
             until = begun + seconds
             while all_of_it.done < count and time.monotonic() < until and not all_of_it.broke:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
-import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from streamrnn.client.ledger import Hole, Ledger
 from streamrnn.client.recovery import Recovery
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Engine, serving
+from streamrnn.errors import UserError
 from streamrnn.events import BundleRef, Heard, Lost
 from streamrnn.service import Service
 from streamrnn.sources import readings
@@ -36,14 +35,20 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 _TONES = BundleRef("tones", "5b")
 
 
-def every(folder: Path, made: Path) -> list[Parser]:
-    """All parsers; files lie in `folder`, `made` is a bundle."""
+@contextlib.contextmanager
+def every(folder: Path, made: Path) -> Iterator[list[Parser]]:
+    """All parsers; files lie in `folder`, `made` is a bundle. What they have open is closed in the end."""
+    with contextlib.ExitStack() as stack:
+        yield _every(folder, made, stack)
+
+
+def _every(folder: Path, made: Path, stack: contextlib.ExitStack) -> list[Parser]:
     remembered = _remembered(made)
     results = [wire.encode(each) for each in _messages()]
     return [
         *_of_messages(results, remembered),
-        *_of_control(made, results),
-        Parser("ingest, whole", [_CONVERSATION], mutate_json, _Ingest()),
+        *_of_control(results, stack),
+        Parser("ingest, whole", [_CONVERSATION], mutate_json, _Ingest(stack)),
         *_of_sensors(),
         *_of_configs(folder),
         *of_recordings(folder),
@@ -118,14 +123,15 @@ def _remembered(made: Path) -> bytes:
     return snapshot.encode(engine.snapshot("mic"))
 
 
-def _of_control(made: Path, results: list[list[bytes]]) -> list[Parser]:
-    """Calls of every method that a daemon has, with their params; a replay is looked up as well, and its answer read."""
+def _of_control(results: list[list[bytes]], stack: contextlib.ExitStack) -> list[Parser]:
+    """Calls of every method that a daemon has, with their params; a replay is looked up, and its answer read."""
     document = {
-        "bundles": [{"path": str(made)}],
+        "bundles": [{"path": "nowhere.bundle"}],
         "sources": [{"kind": "zeromq", "endpoint": "tcp://127.0.0.1:*"}],
         "sinks": [{"kind": "console"}],
     }
     service = Service(config.convert(document, DaemonConfig))
+    stack.callback(_end, service)
     history, control = service.history, service.control
     history.open("9f")
     for message, parts in zip(_messages(), results, strict=True):
@@ -152,6 +158,12 @@ def _of_control(made: Path, results: list[list[bytes]]) -> list[Parser]:
         Parser("replay request", [requests[list(methods).index("replay")]], mutate_json, request),
         Parser("answer of replay", [answer], mutate_json, _recover),
     ]
+
+
+def _end(service: Service) -> None:
+    """A daemon that is refused at its start gives back all that it has."""
+    with contextlib.suppress(UserError):
+        service.startup()
 
 
 class _Answering:
@@ -192,8 +204,9 @@ _CONVERSATION = json.dumps(
 class _Ingest:
     """The ingest of a daemon, told what clients say in turn; everything is taken by an engine that is at hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: contextlib.ExitStack) -> None:
         self._source = ZeromqSource(ZeromqConfig(endpoint="tcp://127.0.0.1:*", same_stream="newest"))
+        stack.callback(self._source.close)
 
     def __call__(self, data: bytes) -> int:
         source = self._source
@@ -248,20 +261,23 @@ _YAML = (
     b"# c\na:\n  b: >-\n    folded\n  c: !!str 5\n? k\n: v\n",
 )
 _DAEMONS = (
-    b"bundles: [{path: digits, name: a, decoder: {enter: 0.6}}]\nsources:\n  - {kind: microphone, device: '', stream: m}\n"
-    b"  - {kind: zeromq, endpoint: 'tcp://127.0.0.1:5561'}\nsinks:\n  - {kind: zeromq, endpoint: 'tcp://127.0.0.1:5560'}\n",
+    b"bundles: [{path: digits, name: a, decoder: {enter: 0.6}}]\n"
+    b"sources:\n  - {kind: microphone, device: '', stream: m}\n  - {kind: zeromq, endpoint: 'tcp://127.0.0.1:5561'}\n"
+    b"sinks:\n  - {kind: zeromq, endpoint: 'tcp://127.0.0.1:5560'}\n",
     b"bundles:\n  - path: digits\nsources:\n  - kind: serial\n    device: /dev/ttyUSB0\n    stream: s\n    rate: 100\n"
     b"sinks: [{kind: console}, {kind: jsonl, path: a}]\nuntil: finished\n",
-    b"bundles: [{path: x.bundle}]\nshadows: [{path: y.bundle}]\nsources: [{kind: mqtt, topic: a/b, stream: q, rate: 5}]\n"
+    b"bundles: [{path: x.bundle}]\nshadows: [{path: y.bundle}]\n"
+    b"sources: [{kind: mqtt, topic: a/b, stream: q, rate: 5}]\n"
     b"sinks: [{kind: mqtt}, {kind: command, argv: [cat]}]\nhealth: {endpoint: 'http://127.0.0.1:9464'}\n"
     b"state: {directory: s}\nhistory: {messages: 9, journal: j}\nclips: {directory: c}\nlog: {format: json}\n",
 )
 _TRAININGS = (
-    b"recognizer:\n  name: a\n  rate: 8000\n  labels: {yes: [y], no: []}\n  features: [{kind: frame}, {kind: log_mel}]\n"
-    b"  model: {kind: gru}\n  head: {kind: classes}\n  decoder: {kind: hysteresis, enter: 0.5}\n"
-    b"material: {kind: words}\ntraining: {steps: 10}\n",
-    b"recognizer:\n  name: b\n  rate: 50\n  channels: 3\n  labels: {walk: []}\n  features: [{kind: frame, hop_ms: 20}]\n"
-    b"  model: {kind: lstm}\n  head: {kind: per_frame}\n  decoder: {kind: segments}\nmaterial: {kind: whole}\n",
+    b"recognizer:\n  name: a\n  rate: 8000\n  labels: {yes: [y], no: []}\n"
+    b"  features: [{kind: frame}, {kind: log_mel}]\n  model: {kind: gru}\n  head: {kind: classes}\n"
+    b"  decoder: {kind: hysteresis, enter: 0.5}\nmaterial: {kind: words}\ntraining: {steps: 10}\n",
+    b"recognizer:\n  name: b\n  rate: 50\n  channels: 3\n  labels: {walk: []}\n"
+    b"  features: [{kind: frame, hop_ms: 20}]\n  model: {kind: lstm}\n  head: {kind: per_frame}\n"
+    b"  decoder: {kind: segments}\nmaterial: {kind: whole}\n",
 )
 
 

@@ -1,4 +1,4 @@
-"""Parsers of files: recordings, tables of labels, bundles, and what a daemon keeps or is given: journal, state, keys."""
+"""Parsers of files: recordings, tables of labels, bundles, and what a daemon keeps: journal, state, keys."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from streamrnn.evaluation import manifest
 from streamrnn.evaluation.recordings import read_data
 from streamrnn.security import keys
 from streamrnn.testing.signals import tone
+
 
 def of_recordings(folder: Path) -> list[Parser]:
     """Sound, NPZ and CSV: header, labels and samples."""
@@ -128,14 +129,14 @@ def _keys(folder: Path) -> list[Parser]:
     public, secret = zmq.curve_keypair()
     other, _ = zmq.curve_keypair()
     folder.mkdir(0o700, exist_ok=True)
-    pair = (
-        b'# Secret\nmetadata\n    name = "a"\ncurve\n    public-key = "%s"\n    secret-key = "%s"\n    server-key = "%s"\n'
-        % (public, secret, other)
-    )
+    lines = b'public-key = "%s"', b'secret-key = "%s"', b'server-key = "%s"'
+    pair = b'# Secret\nmetadata\n    name = "a"\ncurve\n    ' + b"\n    ".join(lines) % (public, secret, other) + b"\n"
     allowed = b"# who\nread,ingest %s ann\nadmin %s bob\n" % (public, other)
     return [
         Parser("certificate", [pair], mutate_keys, _from(folder / "a.key_secret", keys.load_client)),
-        Parser("allowed", [allowed], mutate_keys, _from(folder / "allowed", lambda path: keys.read_allowed(path.parent))),
+        Parser(
+            "allowed", [allowed], mutate_keys, _from(folder / "allowed", lambda path: keys.read_allowed(path.parent))
+        ),
     ]
 
 
