@@ -81,21 +81,22 @@ def check_there(config: Any) -> None:
     """Raises ConfigError for a folder or file that this user could not write, and for keys that are missing."""
     for where, folder in folders(config):
         there = _nearest(folder)
-        if not there.is_dir():
+        if not os.path.isdir(there):
             raise ConfigError(f"{where}: {folder} cannot be made, for {there} is a file; choose another folder")
         if not os.access(there, os.W_OK | os.X_OK):
-            raise ConfigError(f"{where}: {folder}: {_unwritable(there)}")
+            repair = f"run: sudo install -d -o $(id -u) {folder}"
+            raise ConfigError(f"{where}: {folder}: this user may not write to {there}; {repair}, or choose another")
     for where, path in files(config):
-        if path.is_dir():
+        if os.path.isdir(path):
             raise ConfigError(f"{where}: {path} is a folder; name a file in it")
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):
             raise ConfigError(f"{where}: {path}: there is no folder {path.parent}; run: mkdir -p {path.parent}")
-        there = path if path.exists() else path.parent
+        there = path if os.path.exists(path) else path.parent
         if not os.access(there, os.W_OK):
-            raise ConfigError(f"{where}: {path}: {_unwritable(there)}")
+            raise ConfigError(f"{where}: {path}: this user may not write to {there}; choose another file")
     for where, folder in keys(config):
-        if not (folder / _SERVER).exists():
-            lacks = f"has no {_SERVER}" if folder.is_dir() else "there is no such folder"
+        if not os.path.exists(folder / _SERVER):
+            lacks = f"has no {_SERVER}" if os.path.isdir(folder) else "there is no such folder"
             raise ConfigError(f"{where}: {folder}: {lacks}; run: streamrnn keygen server --out {folder}")
 
 
@@ -123,8 +124,5 @@ def _address(endpoint: str) -> tuple[str, str]:
 
 def _nearest(folder: Path) -> Path:
     """The folder, or the nearest above it that is there already: in it the daemon makes what is missing."""
-    return next((each for each in (folder, *folder.absolute().parents) if each.exists()), Path("/"))
-
-
-def _unwritable(there: Path) -> str:
-    return f"not writable by this user; run: chown $(id -u) {there}, or choose another"
+    # os.path and not Path, for which a folder that may not be entered is an error and not an answer.
+    return next((each for each in (folder, *folder.absolute().parents) if os.path.exists(each)), Path("/"))

@@ -82,11 +82,11 @@ CANNOT = {
     "clips where a file is": ({"clips": {"directory": IN_THE_WAY}}, f"clips.directory: {IN_THE_WAY} cannot be made"),
     "the state where nothing may be written": (
         {"state": {"directory": "FOLDER/closed/state"}},
-        "state.directory: FOLDER/closed/state: not writable by this user; run: chown $(id -u) FOLDER/closed, or choose",
+        "FOLDER/closed/state: this user may not write to FOLDER/closed; run: sudo install -d -o $(id -u) FOLDER/",
     ),
     "a sink's file that may not be written": (
         {"sinks": [{"kind": "jsonl", "path": "FOLDER/closed/a.jsonl"}]},
-        "sinks[0].path: FOLDER/closed/a.jsonl: not writable by this user",
+        "sinks[0].path: FOLDER/closed/a.jsonl: this user may not write to FOLDER/closed; ch",
     ),
     "a sink's file in no folder": (
         {"sinks": [{"kind": "jsonl", "path": "FOLDER/none/a.jsonl"}]},
