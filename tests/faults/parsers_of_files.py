@@ -61,7 +61,7 @@ def _play(path: Path) -> object:
 
 
 def of_labels(folder: Path) -> list[Parser]:
-    """Label tracks, tables of events and noise, manifests, the names of classes."""
+    """Label tracks, tables of events and noise, manifests."""
     track = b"0.5\t1.25\tlow\n\\\t100.0\t2000.0\n1.5\t1.5\thigh\n"
     table = b"start,end,label,source\n0.5,1.25,low,a.wav\n2,,high,\n"
     rows = b"path,label,speaker,split,start,end,case\na.wav,low,ann,train,0,0.01,\na.wav,high,ann,dev,0.02,0.04,1\n"
