@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
-from streamrnn import assembly, bundle, sinks, sources
+from streamrnn import assembly, bundle, places, sinks, sources
 from streamrnn.admission import Admission
 from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
@@ -214,6 +214,7 @@ class Service:
 
     def _open_all(self) -> list[Serving]:
         limits = self.config.engine
+        places.check_there(self.config)
         self._bundles, servings = self._build(self.config)
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = assembly.source_configs(self.config, [each.name for each in servings])
@@ -338,6 +339,7 @@ class Service:
 
 def check(config: DaemonConfig) -> list[str]:
     """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
+    places.check_there(config)
     names = [there.recognizer.name for there, _ in assembly.bundles(config)]
     assembly.source_configs(config, names)
     return names
