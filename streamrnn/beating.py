@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamrnn.errors import ConfigError
+from streamrnn.memories import sums_of
 from streamrnn.recognizer import BeatsConfig
 from streamrnn.stage import Inputs, Stage, State
 
@@ -24,11 +25,11 @@ _QRS = slice(4, 13)
 _LONGEST_S, _SHORTEST_S = 3.0, 0.15  # between two beats; more than the first is a pause of that length
 _LEAST_WEIGHT = 1e-3  # of the beat itself in the mean of those before it: where there were none it is its own mean
 _RHYTHM = 17
-_FORM = 13
+_FORM, _CHANGES = 14, 6
 
 
 class Beats(Stage):
-    """Samples of one lead -> frames: whether a beat is told, 17 values of rhythm, 13 of form, shape and its change.
+    """Samples of one lead -> frames: whether a beat is told, 17 values of rhythm, 14 of form, 6 of how its shape changed.
 
     Rhythm is in logarithms of ratios of the times between beats to their means, also over how irregular they are by
     themselves: in atrial fibrillation every beat is early or late and none is premature. Form compares with the mean
@@ -69,7 +70,7 @@ class Beats(Stage):
         frames_a_second = rate / self.hop
         self.few, self.some, self.many = (round(math.log2(seconds * frames_a_second)) for seconds in (12.8, 51.2, 204.8))
         self.delay = wait
-        self.width = 1 + _RHYTHM + _FORM + 2 * _POINTS
+        self.width = 1 + _RHYTHM + _FORM + _CHANGES
 
     def initial_state(self, batch: int) -> State:
         """Nothing was heard, and no beat found."""
@@ -80,14 +81,14 @@ class Beats(Stage):
             "moves": torch.zeros(batch, self.energy - 1),
             "energies": torch.zeros(batch, self.kept),
             "above": torch.zeros(batch, self.kept),
-            "places": torch.zeros(batch, self.reach, 5),
+            "places": torch.zeros(batch, self.reach, 5 + _POINTS),
             "beats": torch.zeros(batch, 2**self.some, 6 + _POINTS),
             "rhythms": torch.zeros(batch, 2**self.many, 4),
             "scatter": torch.zeros(batch, 2**self.some, 2),
         }
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """(batch, time, 1) -> (batch, time / hop, 67)."""
+        """(batch, time, 1) -> (batch, time / hop, 38)."""
         time = x.shape[1]
         origin = torch.where(state["count"] > 0, state["origin"], x[:, 0])
         samples = torch.cat([state["samples"], x[..., 0] - origin], dim=1)
@@ -95,7 +96,7 @@ class Beats(Stage):
         energies = torch.cat([state["energies"], _means(moves, self.energy)], dim=1)
         order = torch.arange(1, time + 1).to(x)
         count = (state["count"] + order).clamp_max(2**self.level)
-        mean = _sums(energies[:, self.kept - 2**self.level + 1 :, None], self.level)[..., 0] / count
+        mean = sums_of(energies[:, self.kept - 2**self.level + 1 :, None], self.level)[..., 0] / count
         over = (energies[:, self.kept :] > _ABOVE * mean).to(x)
         above = torch.cat([state["above"], over], dim=1)
 
@@ -107,13 +108,10 @@ class Beats(Stage):
         first = at.long() + self.kept - self.lag
         power = torch.gather(energies, 1, first)
         ahead = first[..., None] + self.apart + torch.arange(self.lag - self.apart)
-        seen = torch.gather(above, 1, ahead.flatten(1)).reshape(ahead.shape)
-        # The first place where energy rises again counts most; if there is none, the next beat is as far as one sees.
-        left = torch.arange(self.lag - self.apart, 0, -1).to(x)
-        coming = (self.lag - (seen * left).amax(dim=2)) / self.rate
+        ahead = torch.gather(energies, 1, ahead.flatten(1)).reshape(ahead.shape)
         shape = self._shape(samples, at) * told[..., None]
 
-        rhythm, form, after = self._compared(state, told, place, power, coming, shape)
+        rhythm, form, after = self._compared(state, told, place, power, ahead, shape)
         y = torch.cat([told[..., None], rhythm * told[..., None], form * told[..., None]], dim=2)
         after |= {
             "origin": origin,
@@ -152,9 +150,9 @@ class Beats(Stage):
         return torch.gather(points, 1, places.flatten(1)).reshape(places.shape)
 
     def _compared(
-        self, state: State, told: Tensor, place: Tensor, power: Tensor, coming: Tensor, shape: Tensor
+        self, state: State, told: Tensor, place: Tensor, power: Tensor, ahead: Tensor, shape: Tensor
     ) -> tuple[Tensor, Tensor, State]:
-        """Rhythm (batch, frames, 17), form with shapes, and the state of it; of frames without a beat anything."""
+        """Rhythm (batch, frames, 17), form and changes, and the state of it; of frames without a beat anything."""
         frames, reach = told.shape[1], self.reach
         tail = state["places"]
         order = torch.arange(reach + frames).to(told) * self.hop + 1
@@ -177,29 +175,37 @@ class Beats(Stage):
         same = (apart.amin(dim=-1) < 0.05).to(told)
 
         own = torch.cat([torch.stack([beat, irregular, uneven, same, power], dim=-1), shape], dim=-1)
-        own = torch.cat([told[..., None], own * told[..., None]], dim=-1)
-        beats = torch.cat([state["beats"], own], dim=1)
-        rhythms = torch.cat([state["rhythms"], own[..., :4]], dim=1)
+        own = torch.cat([torch.ones_like(own[..., :1]), own], dim=-1)
+        # The first beat has no time since the last one, and one after a long pause none that says anything.
+        counts = (told * known.to(told))[..., None]
+        beats = torch.cat([state["beats"], own * counts], dim=1)
+        rhythms = torch.cat([state["rhythms"], own[..., :4] * counts], dim=1)
         short = _before(beats[:, 2**self.some - 2**self.few :, :2], self.few, own[..., :2])
         middle = _before(beats, self.some, own)
         long = _before(rhythms, self.many, own[..., :4])
+        strength = middle[..., 5:6].clamp_min(1e-6)
+        # The first place where energy rises again counts most; if there is none, the next beat is as far as one sees.
+        left = torch.arange(self.lag - self.apart, 0, -1).to(told)
+        coming = (self.lag - ((ahead > 0.5 * strength).to(told) * left).amax(dim=2)) / self.rate
         rhythm = _rhythm(logs, coming.log(), _interval(short), middle, long)
 
-        strength = middle[..., 5:6].clamp_min(1e-6)
+        forms = torch.cat([tail[..., 5:], shape], dim=1)
+        other = torch.gather(forms, 1, back[..., None].expand(-1, -1, _POINTS))
         shape, usual = shape / (4 * strength), middle[..., 6:] / (4 * strength)
         change = shape - usual
         size = change.abs().mean(dim=-1, keepdim=True)
-        scatter = torch.cat([told[..., None], size.clamp_max(0.3) * told[..., None]], dim=-1)
-        scatters = torch.cat([state["scatter"], scatter], dim=1)
+        scatter = torch.cat([torch.ones_like(size), size.clamp_max(0.3)], dim=-1)
+        scatters = torch.cat([state["scatter"], scatter * counts], dim=1)
         spread = _before(scatters, self.some, scatter)[..., 1:]
-        form = _form(shape, usual, change, (power[..., None] / strength).clamp_min(1e-3).log(), size, spread)
+        form = _form(shape, usual, other, change, (power[..., None] / strength).clamp_min(1e-3).log(), size, spread)
         after = {
-            "places": torch.stack(kept, dim=-1)[:, frames:],
+            "places": torch.cat([torch.stack(kept, dim=-1), forms], dim=-1)[:, frames:],
             "beats": beats[:, frames:],
             "rhythms": rhythms[:, frames:],
             "scatter": scatters[:, frames:],
         }
-        return rhythm, torch.cat([form, shape.clamp(-3, 3), change.clamp(-3, 3)], dim=-1), after
+        parts = change.reshape(*change.shape[:2], _CHANGES, -1).mean(dim=-1).clamp(-3, 3)
+        return rhythm, torch.cat([form, parts], dim=-1), after
 
 
 def _rhythm(logs: list[Tensor], coming: Tensor, short: Tensor, middle: Tensor, long: Tensor) -> Tensor:
@@ -220,13 +226,15 @@ def _interval(means: Tensor) -> Tensor:
     return means[..., 1].clamp_min(_SHORTEST_S).log()
 
 
-def _form(shape: Tensor, usual: Tensor, change: Tensor, power: Tensor, size: Tensor, spread: Tensor) -> Tensor:
+def _form(
+    shape: Tensor, usual: Tensor, other: Tensor, change: Tensor, power: Tensor, size: Tensor, spread: Tensor
+) -> Tensor:
     """How much a shape is like the usual one, in all and in parts, how large and how quick it is."""
     parts = [_log(change[..., part].abs().mean(dim=-1, keepdim=True)) for part in (slice(0, 5), slice(5, 10))]
     parts.append(_log(change[..., 10:].abs().mean(dim=-1, keepdim=True)))
     area, theirs = (_log(each[..., 5:13].abs().sum(dim=-1, keepdim=True)) for each in (shape, usual))
     quick = (shape[..., 5:13] - shape[..., 4:12]).abs().sum(dim=-1, keepdim=True)
-    alike = [_alike(shape, usual), _alike(shape[..., _QRS], usual[..., _QRS])]
+    alike = [_alike(shape, usual), *(_alike(shape[..., _QRS], each[..., _QRS]) for each in (usual, other))]
     of_spread = (size / (spread + 0.02) + 1e-3).log()
     values = [*alike, 2 * power, _log(size), *parts, area, theirs, area - theirs, _log(quick) - area, 5 * spread]
     return torch.cat([*values, of_spread], dim=-1)
@@ -248,16 +256,7 @@ def _means(x: Tensor, count: int) -> Tensor:
     return functional.avg_pool1d(x[:, None], count, 1)[:, 0]
 
 
-def _sums(x: Tensor, doublings: int) -> Tensor:
-    """(batch, time, values) -> sums of so many neighbours, in the same order wherever a stream is cut."""
-    reach = 1
-    for _ in range(doublings):
-        x = x[:, reach:] + x[:, : x.shape[1] - reach]
-        reach *= 2
-    return x
-
-
 def _before(joined: Tensor, doublings: int, own: Tensor) -> Tensor:
     """Means over the beats of the frames before each; column 0 counts them."""
-    sums = _sums(joined[:, :-1], doublings) + _LEAST_WEIGHT * own
-    return sums / sums[..., :1].clamp_min(_LEAST_WEIGHT)
+    sums = sums_of(joined[:, :-1], doublings) + _LEAST_WEIGHT * own
+    return sums / sums[..., :1]

@@ -155,6 +155,16 @@ class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
     most: Positive = 8.0
 
 
+@register("feature", "streamrnn.memories:Past")
+class PastConfig(PlugConfig, frozen=True, tag="past"):
+    """Append the mean of each input over the stream's last `2 ** d` frames, or as many as there were, for each `d`.
+
+    What somebody has done for minutes says much of what he does now, and how a sensor sits is what lasts.
+    """
+
+    doublings: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = (6,)
+
+
 class CellConfig(PlugConfig, frozen=True):
     """What the recurrent bodies have in common."""
 
