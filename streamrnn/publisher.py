@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from streamrnn import closing, wire
 from streamrnn.closing import Part
-from streamrnn.events import SCHEMA, BundleRef, Event, Lost
+from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
 from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
@@ -38,6 +38,7 @@ class Publisher:
         self._counted = 0
         self._sinks = sinks
         self.bundles = tuple(bundles)  # that are served now
+        self.inputs: dict[str, tuple[Channel, ...]] = {}  # of those that know them, the channels that they take
         self._control = control
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
@@ -99,7 +100,7 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control),
+                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control, self.inputs),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

@@ -114,6 +114,7 @@ class Service:
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
         self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept, self._clips)
+        self._served()
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -294,6 +295,9 @@ class Service:
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
         self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+        self._publisher.inputs = {
+            each.name: each.recognizer.config.inputs for each in self._engine.servings if each.recognizer.config.inputs
+        }
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)

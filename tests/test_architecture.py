@@ -17,10 +17,10 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
+    ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator", "instants"),
     ("registry", "events", "tape", "cutting", "files", "disk", "loopback"),
     ("config", "wire", "stage", "examples", "vitals"),
-    ("recognizer", "ingest", "operating", "calls", "security", "broker"),
+    ("recognizer", "ingest", "operating", "calls", "security", "broker", "grid", "channels"),
     (
         "backends",
         "table",
@@ -34,7 +34,7 @@ LAYERS = (
         "models",
         "heads",
     ),
-    ("snapshot", "memories", "forecast", "alarms"),
+    ("snapshot", "memories", "forecast", "alarms", "placing"),
     ("stretch",),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.native", "backends.onnx", "backends.torch", "testing.torch"),
