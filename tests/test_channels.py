@@ -65,7 +65,7 @@ def test_what_may_stand_still_and_what_nobody_knows_is_not_told() -> None:
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.integers(1, 120), min_size=1, max_size=20),
     st.lists(
