@@ -21,6 +21,7 @@ LARGEST_CHUNK, LARGEST_MESSAGE, MOST_CHANNELS = limits.LARGEST_CHUNK, limits.LAR
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 _TIME = np.dtype("<i8")
 ChannelName = Annotated[str, Meta(min_length=1, max_length=64)]
+Names = Annotated[tuple[ChannelName, ...], Meta(min_length=1, max_length=MOST_CHANNELS)]
 RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 
 
@@ -43,8 +44,9 @@ class Start(_Header, frozen=True, tag="start", forbid_unknown_fields=True):
     dtype: str = "int16"
     run: RunName = ""
     first: Natural = 0
-    times: Literal["", "ns"] = ""
-    names: Annotated[tuple[ChannelName, ...], Meta(max_length=MOST_CHANNELS)] = ()
+    # Not sent where they say nothing: a daemon of before would not know them.
+    times: Literal["ns"] | UnsetType = UNSET
+    names: Names | UnsetType = UNSET
 
 
 class Data(_Header, frozen=True, tag="data", forbid_unknown_fields=True):
@@ -146,15 +148,21 @@ def decode_answer(parts: Sequence[bytes]) -> Answer:
 
 def opened(start: Start) -> Opened:
     """The stream that a client opens."""
-    full_scale = 1.0 if start.dtype == "int16" else 0.0
     return Opened(
-        start.stream, start.rate, start.channels, start.first, start.run, bool(start.times), start.names, full_scale
+        start.stream,
+        start.rate,
+        start.channels,
+        start.first,
+        start.run,
+        timed=start.times == "ns",
+        names=start.names or (),
+        full_scale=1.0 if start.dtype == "int16" else 0.0,
     )
 
 
 def chunk(start: Start, data: Data, payload: bytes) -> Chunk:
     """The samples of a data message of a stream. Raises WireError `size`, or `times` for those beyond 2^61."""
-    if not start.times:
+    if start.times is UNSET:
         return Chunk(data.stream, data.start, unpack(payload, data.n, start.channels, start.dtype))
     cut = data.n * start.channels * DTYPES[start.dtype].itemsize
     samples = unpack(payload[:cut], data.n, start.channels, start.dtype)

@@ -49,7 +49,7 @@ LAYERS = (
     ("streams", "assembly", "handover"),
     ("watch", "sourcing", "shadowing", "reloading"),
     ("overseeing",),
-    ("service", "training", "flood", "doctor"),
+    ("service", "training", "flood", "doctor", "sensor_load"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -80,6 +80,7 @@ DAEMON = (
     "watch",
     "logs",
     "flood",
+    "sensor_load",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
@@ -124,7 +125,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "sensor_load"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

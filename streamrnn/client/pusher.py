@@ -64,8 +64,10 @@ class Pusher(Connection):
         Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
         run = secrets.token_hex(8)
-        named = tuple(names)
-        start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype, run, times=times, names=named))
+        start = Start(
+            wire.check_name(stream), rate, channels, dtype, run, times=times or UNSET, names=tuple(names) or UNSET
+        )
+        ingest.checked(start)
         if not 0 <= buffer_s < 86_400:
             raise StreamError(f"{stream}: buffer_s is {buffer_s:g}; give 0 up to a day")
         super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT, keys)
