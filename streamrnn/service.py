@@ -113,11 +113,10 @@ class Service:
                 sink.close(0.0)
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
-        refs = [each.ref for each in servings]
-        self._publisher = Publisher(
-            (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
-        )
+        heard, refs = (self.history, *self.sinks, self._watch.tally), [each.ref for each in servings]
+        self._publisher = Publisher(heard, refs, self.history.run, self.control.place)
         self._streams = Streams(self._engine, self._publisher, self._admission, self._kept, self._clips)
+        self._served()
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -303,7 +302,7 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+        self._publisher.serves({each.ref: each.recognizer.config.inputs for each in self._engine.servings})
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)

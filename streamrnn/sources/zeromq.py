@@ -14,11 +14,12 @@ from msgspec import UNSET, Meta
 from streamrnn import ingest, security
 from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
+from streamrnn.grid import GridConfig
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.pacing import Pace
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig, room
+from streamrnn.sources import SensorConfig, Source, room
 from streamrnn.sources.bell import Bell
 from streamrnn.sources.credit import Client
 from streamrnn.sources.ordering import Ordering
@@ -34,13 +35,13 @@ _REPLACED = "replaced by a newer connection"
 
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
-class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
+class ZeromqConfig(SensorConfig, frozen=True, kw_only=True, tag="zeromq"):
     """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit.
 
     With another `when_full` than `block`, clients get their credit back at once and the daemon leaves samples out.
     `reorder_ms` of samples are held to be put in order. A client that can go on has `grace_ms` to come back. When two
     bring a stream of the same name, the `first` keeps it or the `newest` gets it.
-    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
+    `grid` is that of timed streams. `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
     endpoint: str = ingest.ENDPOINT
@@ -51,6 +52,7 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     grace_ms: Annotated[float, Meta(ge=0, le=600_000)] = 2000.0
     same_stream: Literal["first", "newest"] = "first"
     keys: str = ""
+    grid: GridConfig = GridConfig(policy="interpolate")
 
 
 class ZeromqSource(Source):
@@ -218,7 +220,7 @@ class ZeromqSource(Source):
         most = room(self._config.queue_ms, start.rate)
         span = min(round(self._config.reorder_ms * start.rate / 1000.0), most // 2)
         self._clients[start.stream] = Client(identity, start, Ordering(start.stream, span), most)
-        yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
+        yield ingest.opened(start)
 
     def _welcome_back(self, client: Client, identity: bytes, start: Start) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
@@ -245,18 +247,17 @@ class ZeromqSource(Source):
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
     def _data(self, client: Client, data: Data, payload: bytes, burst: list[Item]) -> None:
-        start, end = data.start, data.start + data.n
-        samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
+        chunk = ingest.chunk(client.start, data, payload)
         if data.n > client.credit:
             raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
         client.quiet = False
         client.brought(data.n, waits=self._config.when_full == "block")
         if client.due:
             self._is_there(data.stream, client)
-        expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
-        burst += client.ordering.add(Chunk(data.stream, start, samples))
+        expected, repeats = client.ordering.expected, client.ordering.repeats(chunk.start, chunk.end)
+        burst += client.ordering.add(chunk)
         if repeats:
-            raise WireError("overlap", f"starts at {start}, {expected} was next; what came twice is left out")
+            raise WireError("overlap", f"starts at {chunk.start}, {expected} was next; what came twice is left out")
 
     def _answer(self) -> None:
         """Turn what the engine's thread told into credit, ends and errors."""
