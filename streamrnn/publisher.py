@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from streamrnn import closing, wire
 from streamrnn.closing import Part
 from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
+from streamrnn.pool import Serving
 from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
@@ -46,6 +47,12 @@ class Publisher:
         self._beat_at = time.monotonic() + BEAT_S
         self._hello_at = 0.0
         self._asked = False
+
+    def serve(self, servings: Sequence[Serving]) -> None:
+        """These bundles are served from now on: who asks is told so."""
+        self.bundles = tuple(each.ref for each in servings)
+        takes = {each.name: each.recognizer.config.inputs for each in servings}
+        self.inputs = {name: channels for name, channels in takes.items() if channels}
 
     def opened(self, stream: str, rate: int, channels: int, run: str = "") -> None:
         """A stream begins, or goes on in the `run` of who brings it; without one its samples are counted anew.

@@ -294,10 +294,7 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
-        self._publisher.inputs = {
-            each.name: each.recognizer.config.inputs for each in self._engine.servings if each.recognizer.config.inputs
-        }
+        self._publisher.serve(self._engine.servings)
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
