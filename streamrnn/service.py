@@ -302,7 +302,7 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.serves({each.ref: each.recognizer.config.inputs for each in self._engine.servings})
+        self._publisher.serve(self._engine.servings)
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
