@@ -224,6 +224,7 @@ class Service:
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
+        self._clips.know(there for there, _ in bundles)
         return bundles, [self._watch.measured(each) for each in assembly.serve(config, bundles)]
 
     def _await_subscribers(self) -> None:
