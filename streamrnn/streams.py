@@ -136,6 +136,8 @@ class Streams:
     def reset(self, stream: str) -> None:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
         self._engine.forget(stream, "reset")
+        sample = self._engine.counts(stream).expected
+        self._tap(Gap(stream, sample, sample, "reset"))
 
     def snapshots(self) -> tuple[Kept, Fresh]:
         """What was kept before, and of every stream that may be taken up again a snapshot of now, if it is settled."""

@@ -108,8 +108,6 @@ class Tape:
         start = max(chunk.start, before.expected)
         samples = chunk.samples[start - chunk.start :]
         if counts.heard - before.heard == len(samples):
-            if counts.epoch != before.epoch and start == before.expected:
-                self._begin(start)  # no sample is missing, but what was heard before was forgotten
             self._append(start, samples)
             return
         good = usable(samples)  # looked at again only where some were not heard
@@ -120,9 +118,12 @@ class Tape:
         self._break(counts.expected)
 
     def lose(self, counts: Counts) -> None:
-        """Samples are lost that the engine was told of, and its counts then."""
-        self._counts = counts
-        self._break(counts.expected)
+        """Samples are lost that the engine was told of, or all memory and no sample, and its counts then."""
+        before, self._counts = self._counts, counts
+        if counts.epoch == before.epoch:
+            self._break(counts.expected)
+        else:
+            self._begin(counts.expected)
 
     def cut(self, message: Message, heard: Heard, text: bytes, bundle: str, delay: int) -> tuple[Clip, ...]:
         """The clip of an event of a bundle read from `bundle`, of what has come by now; none if its samples are gone.
