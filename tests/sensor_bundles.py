@@ -48,7 +48,7 @@ def recognizer(kind: str) -> Recognizer:
         name=kind,
         rate=rate,
         channels=channels,
-        labels={label: () for label in labels},
+        labels=dict.fromkeys(labels, ()),
         features=(FrameConfig(),),
         model=GruConfig(),
         head=head,

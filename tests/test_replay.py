@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -103,12 +104,12 @@ def test_what_is_remembered_is_bounded_with_the_samples(tmp_path: Path) -> None:
     room.hear([Opened("a", 8000, 1)])
     (tape,) = room.clips._tapes["a"]
     limit = room.clips._config.memory_bytes
-    assert tape.bytes == room.clips._reserved <= limit
+    assert tape.nbytes == room.clips._reserved <= limit
     for item in pieces(np.concatenate([samples] * 8), range(0, 8 * len(samples), 800)):
         room.hear([item])
-        assert room.clips._reserved == tape.bytes <= limit
+        assert room.clips._reserved == tape.nbytes <= limit
     kept = [each.expected for each in tape.snapshots._kept]
-    assert all(800 <= later - earlier <= 1600 for earlier, later in zip(kept, kept[1:], strict=False))
+    assert all(800 <= later - earlier <= 1600 for earlier, later in itertools.pairwise(kept))
     assert kept[0] >= tape._counts.expected - tape.spans.room(8000) - 800
     room.hear([Ended("a")])
     room.close()

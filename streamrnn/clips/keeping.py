@@ -102,7 +102,9 @@ class Clips(Sink):
 
     def know(self, bundles: Iterable[Bundle]) -> None:
         """These may tell events from now on; from any thread."""
-        self._bundles = self._bundles | {each.sha: (os.path.abspath(each.path), each.recognizer.rate) for each in bundles}
+        self._bundles = self._bundles | {
+            each.sha: (os.path.abspath(each.path), each.recognizer.rate) for each in bundles
+        }
 
     def listed(self) -> dict[str, Any]:
         """What there is, as JSON."""
@@ -153,10 +155,10 @@ class Clips(Sink):
         """All that came has been heard and told: what nothing can ask for any more is forgotten."""
         for stream in self._touched:
             for tape in self._tapes.pop(stream, []):
-                self._reserved -= tape.bytes
+                self._reserved -= tape.nbytes
                 if not tape.over:
                     tape.trim()
-                    self._reserved += tape.bytes
+                    self._reserved += tape.nbytes
                     self._remember(stream, tape, taken)
                     self._tapes[stream] = [tape]
         self._touched.clear()
@@ -226,7 +228,7 @@ class Clips(Sink):
         self._check_asked_for()
         self._asked[stream] = False
         self._waiting.pop(stream, None)
-        self._reserved -= sum(tape.bytes for tape in self._tapes.pop(stream, []))
+        self._reserved -= sum(tape.nbytes for tape in self._tapes.pop(stream, []))
         return {"stream": stream, "clips": False}
 
     def _check_asked_for(self) -> None:
@@ -247,9 +249,9 @@ class Clips(Sink):
         with contextlib.suppress(StreamError):  # some of its samples wait
             now = taken(stream)
             if self._reserved + snapshot.size(now) <= self._config.memory_bytes:
-                self._reserved -= tape.bytes
+                self._reserved -= tape.nbytes
                 tape.snapshots.take(now)
-                self._reserved += tape.bytes
+                self._reserved += tape.nbytes
 
     def _spans(self, rate: int) -> Spans:
         config = self._config

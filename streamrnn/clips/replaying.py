@@ -141,7 +141,9 @@ def _contents(path: Path, most: int = 1 << 30) -> bytes:
         with path.open("rb") as file:
             data = file.read(most + 1)
     except OSError as error:
-        raise RecordingError(f"{path}: {error.strerror or error}; give the .json of a clip with its other files") from None
+        raise RecordingError(
+            f"{path}: {error.strerror or error}; give the .json of a clip with its other files"
+        ) from None
     if len(data) > most:
         raise RecordingError(f"{path}: larger than {most} bytes; give the .json of a clip")
     return data

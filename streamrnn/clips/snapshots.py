@@ -21,7 +21,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._kept: deque[Snapshot] = deque()
-        self.bytes = 0
+        self.nbytes = 0
 
     @property
     def last(self) -> int:
@@ -33,7 +33,7 @@ class Snapshots:
         if taken.start == taken.expected:
             taken = _empty(taken, taken.expected)
         self._kept.append(taken)
-        self.bytes += snapshot.size(taken)
+        self.nbytes += snapshot.size(taken)
 
     def anew(self, sample: int) -> None:
         """A run begins, for those bundles that heard the one before; unless nothing is known of them."""
@@ -43,7 +43,7 @@ class Snapshots:
     def forget(self, first: int) -> None:
         """Those of samples before `first` are not asked for any more, but the last: it knows the bundles."""
         while len(self._kept) > 1 and self._kept[0].expected < first:
-            self.bytes -= snapshot.size(self._kept.popleft())
+            self.nbytes -= snapshot.size(self._kept.popleft())
 
     def before(self, first: int, run: tuple[int, int], message: Message) -> tuple[Snapshot, ...]:
         """The one from which the event of a message is heard again, in a run `(begin, first kept sample)`.

@@ -92,9 +92,9 @@ class Tape:
         return (spans.room(rate) + 2 * max(1, rate // _BLOCKS_A_SECOND)) * channels * 4
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """How much memory it takes now, or may."""
-        return self.size(self.rate, self.channels, self.spans) + self.snapshots.bytes
+        return self.size(self.rate, self.channels, self.spans) + self.snapshots.nbytes
 
     @property
     def due(self) -> bool:

@@ -4,7 +4,7 @@
   streamrnn replay clips/20260101T120000.000000Z-pump-0123456789abcdef.json --bundle pump.bundle --json
 
 The daemon's config asks for it: clips: {directory: clips, kinds: [alarm], state_every_s: 1}. Exit code 0 if it is the
-same event (label, samples, score within 1e-4), 1 if another or none is heard, 2 if the clip or the bundle is not the one.
+same event (label, samples, score within 1e-4), 1 if another or none is heard, 2 if the clip or the bundle is another.
 """
 
 from __future__ import annotations

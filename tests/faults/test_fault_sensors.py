@@ -87,9 +87,7 @@ def test_labels_beats_and_alarms_are_those_of_detect_for_ragged_chunks_and_a_kil
         thread.start()
         at = dict.fromkeys(MAKES, 0)
         pushers = {
-            kind: Pusher(
-                places[kind], stream=kind, rate=make[1], channels=make[2], timeout=20.0, buffer_s=600.0
-            )
+            kind: Pusher(places[kind], stream=kind, rate=make[1], channels=make[2], timeout=20.0, buffer_s=600.0)
             for kind, make in MAKES.items()
         }
         push(0.35)
@@ -112,7 +110,7 @@ def test_labels_beats_and_alarms_are_those_of_detect_for_ragged_chunks_and_a_kil
         assert [each.id for each in told] == [each.id for each in events]
         assert all(same(one, other) for one, other in zip(told, events, strict=True))
     # What was told before the kill and after it is heard again from its clip; those that waited then there are not.
-    replayed = {kind: 0 for kind in MAKES}
+    replayed = dict.fromkeys(MAKES, 0)
     servings = {kind: engine.serving(bundle.read(path)) for kind, path in bundles.items()}
     for path in (tmp_path / "clips").glob("*.json"):
         evidence = replaying.read(path)
