@@ -22,8 +22,8 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     and all that are older than `max_age_days`. The samples of all streams that are kept in memory have at most
     `memory_bytes`; of a stream that finds no room there are no clips. What waits for the disk has a quarter more.
 
-    With `state_every_s` what is remembered of a stream is kept as often, and beside each clip that of a sample before it,
-    so that `streamrnn replay` can hear the event again; 0 keeps none.
+    With `state_every_s` what is remembered of a stream is kept as often, and of it what was before a clip beside the
+    clip, so that `streamrnn replay` can hear the event again; 0 keeps none.
     """
 
     directory: str = ""
