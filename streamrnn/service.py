@@ -13,7 +13,7 @@ from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.errors import UserError
 from streamrnn.events import Event
 from streamrnn.handover import Handover
@@ -54,7 +54,7 @@ class Service:
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
         self._intake = Intake(config.engine.tick_ms / 1000.0)
-        self._admission = Admission(config.engine)
+        self._admission = Admission(config.engine, config.workers)
         self._pace = Pace(config.engine.tick_ms / 1000.0)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
@@ -182,6 +182,7 @@ class Service:
         """
         self._watch.stop(self._stopping)
         self._intake.stop()
+        self._engine.drain()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
             self._publisher.attend()
@@ -206,15 +207,18 @@ class Service:
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # A source that is stuck goes with us.
         sources = [(each.source.place, each.source.close) for each in self._intake.inlets if each.closed]
-        others = [*sources, ("control", self.control.close), ("health", self._watch.close)]
+        others = [
+            *sources,
+            ("control", self.control.close),
+            ("health", self._watch.close),
+            ("workers", self._engine.close),
+        ]
         self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), others)
         self._intake.bell.close()
         return self.summary
 
     def _open_all(self) -> list[Serving]:
-        limits = self.config.engine
         self._bundles, servings = self._build(self.config)
-        self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = assembly.source_configs(self.config, [each.name for each in servings])
         for sink in self.config.sinks:
             # One by one: those before one that cannot be opened are closed again.
@@ -225,14 +229,18 @@ class Service:
         self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
+        # The last to be opened: workers have to be ended.
+        bell = self._intake.bell
+        self._engine = assembly.engine(
+            self.config, servings, self._watch, lambda status: self._tell(NOBODY, status), bell.ring
+        )
         return servings
 
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
-        return bundles, [
-            self._watch.measured(self._admission.measured(each)) for each in assembly.serve(config, bundles)
-        ]
+        proved = [self._admission.measured(each) for each in assembly.serve(config, bundles)]
+        return bundles, assembly.placed(self.config, bundles, proved, self._watch)
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S

@@ -42,14 +42,16 @@ LAYERS = (
     ("serving",),
     ("engine", "health", "capacity"),
     ("detector",),
-    ("control", "journal", "statefile"),
+    ("control", "journal", "statefile", "hearing"),
     ("journaling", "clips"),
     ("history",),
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
-    ("admission",),
-    ("streams", "assembly", "handover"),
-    ("watch", "sourcing", "shadowing", "reloading"),
+    ("admission", "workers"),
+    ("streams", "handover"),
+    ("watch", "sourcing", "shadowing"),
+    ("assembly",),
+    ("reloading",),
     ("overseeing",),
     ("service", "training", "flood", "doctor"),
     ("commands",),
@@ -85,6 +87,7 @@ DAEMON = (
     "pacing",
     "admission",
     "capacity",
+    "workers",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
@@ -129,7 +132,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity", "workers"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),
