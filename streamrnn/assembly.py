@@ -16,7 +16,7 @@ from streamrnn.hearing import Hearing, Here
 from streamrnn.recognizer import Recognizer
 from streamrnn.sources import SourceConfig
 from streamrnn.watch import Watch
-from streamrnn.wire import Status
+from streamrnn.wire import NOBODY, Status
 
 
 def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
@@ -70,7 +70,7 @@ def engine(
     config: DaemonConfig,
     servings: Sequence[Serving],
     watch: Watch,
-    tell: Callable[[Status], None],
+    tell: Callable[[str, Status], None],
     ring: Callable[[], None],
 ) -> Hearing:
     """What hears these bundles, here or in workers. `tell` publishes a status, `ring` wakes the engine's thread.
@@ -88,7 +88,7 @@ def engine(
         # Before the daemon itself is taken for dead.
         stall_s=config.health.stall_s / 2,
         meter=watch.meter,
-        tell=tell,
+        tell=lambda status: tell(NOBODY, status),
         progress=watch.vitals.moved,
         ring=ring,
     )

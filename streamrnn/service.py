@@ -207,13 +207,8 @@ class Service:
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # A source that is stuck goes with us.
         sources = [(each.source.place, each.source.close) for each in self._intake.inlets if each.closed]
-        others = [
-            *sources,
-            ("control", self.control.close),
-            ("health", self._watch.close),
-            ("workers", self._engine.close),
-        ]
-        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), others)
+        parts = [("control", self.control.close), ("health", self._watch.close), ("workers", self._engine.close)]
+        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), [*sources, *parts])
         self._intake.bell.close()
         return self.summary
 
@@ -230,10 +225,7 @@ class Service:
         for each in configs:
             self._intake.add(sources.build(each), each)
         # The last to be opened: workers have to be ended.
-        bell = self._intake.bell
-        self._engine = assembly.engine(
-            self.config, servings, self._watch, lambda status: self._tell(NOBODY, status), bell.ring
-        )
+        self._engine = assembly.engine(self.config, servings, self._watch, self._tell, self._intake.bell.ring)
         return servings
 
     def _build(self, config: DaemonConfig) -> Built:
