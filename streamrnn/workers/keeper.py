@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ _PAUSE_S, _LONGEST_PAUSE_S = 0.25, 30.0  # before it is started again, twice as 
 _WELL_S = 10.0  # one that ended after this had run well, and is started again at once
 _START_S = 60.0  # in which it has to be ready
 _JOIN_S = 0.3
+_AT_ONCE = 1 << 18  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,42 +124,32 @@ class Keeper:
     def _listen(self, ours: socket.socket) -> str:
         """Tell what it reports until it ends; why, if that was not by itself."""
         self._asked_at, patience = time.monotonic(), _START_S
-        ours.settimeout(self._stall_s)
-        with contextlib.suppress(ConnectionError, BrokenPipeError):
-            ours.sendall(self._serve)
+        ours.settimeout(_LOOK_S)
+        arrived = orders.Arrived()
+        # Sending has a patience of its own.
+        with ours.dup() as sender, contextlib.suppress(ConnectionError):
+            sender.settimeout(self._stall_s)
+            sender.sendall(self._serve)
             while not self._closing.is_set():
-                if not select.select([ours], [], [], _LOOK_S)[0]:
+                try:
+                    data = ours.recv(_AT_ONCE)
+                except TimeoutError:
                     if self._asked_at and time.monotonic() - self._asked_at > patience:
                         return f"said nothing for {patience:g} s"
                     continue
-                try:
-                    data = orders.receive(lambda size: _exactly(ours, size))
-                except TimeoutError:
-                    return f"said nothing for {self._stall_s:g} s"
                 if not data:
                     return ""
-                report = orders.report(data)
-                goes_on = isinstance(report, Report) and report.more
-                self._asked_at = time.monotonic() if goes_on else 0.0
-                self._ready, patience = [(self._starts, ours)], self._stall_s
-                self._tell(News(self.number, self._starts, report))
+                for each in arrived.whole(data):
+                    report = orders.report(each)
+                    goes_on = isinstance(report, Report) and report.more
+                    self._asked_at = time.monotonic() if goes_on else 0.0
+                    self._ready, patience = [(self._starts, sender)], self._stall_s
+                    self._tell(News(self.number, self._starts, report))
         return ""
 
     def _kill(self) -> None:
         for process in self._processes:
             process.kill()
-
-
-def _exactly(source: socket.socket, size: int) -> bytes:
-    """So many bytes, fewer if there come no more."""
-    parts = []
-    while size:
-        part = source.recv(min(size, 1 << 20))
-        if not part:
-            break
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
 
 
 def _how(code: int) -> str:

@@ -211,6 +211,25 @@ def receive(read: Callable[[int], bytes]) -> bytes:
     return data if len(data) == length else b""
 
 
+class Arrived:
+    """What has come of messages that are not whole yet."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def whole(self, data: bytes) -> list[bytes]:
+        """The messages, encoded, that are whole with this."""
+        self._data += data
+        messages = []
+        while len(self._data) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(self._data)[0]
+            if len(self._data) < end:
+                break
+            messages.append(bytes(self._data[_LENGTH.size : end]))
+            del self._data[:end]
+        return messages
+
+
 def order(data: bytes) -> Serve | Turn:
     """What a daemon sent."""
     decoded: Serve | Turn = _ORDERS.decode(data)
