@@ -56,7 +56,7 @@ class Hearing(Protocol):
         *,
         epoch: int = 0,
         start: int = 0,
-    ) -> Any:
+    ) -> None:
         """A stream begins. Raises StreamError."""
 
     def restore(self, snapshot: Snapshot, bundles: Sequence[str] | None = None) -> None:

@@ -69,6 +69,10 @@ class Crewed:
         """All that was given has been heard."""
         self.until(lambda _: all(each.at_rest for each in self.engine._shares) and not self.engine.pending)
 
+    def ready(self) -> None:
+        """Both workers are there."""
+        self.until(lambda _: all(each.place == "idle" for each in self.engine._shares))
+
 
 @pytest.fixture(scope="module")
 def there(tiny_bundle: Path) -> Bundle:
@@ -90,8 +94,8 @@ def crewed(placed: Serving) -> Iterator[Crewed]:
 @pytest.fixture
 def crew(placed: Serving) -> Iterator[Crewed]:
     """One that may be hurt."""
-    made = Crewed([placed], stall_s=2.0)
-    made.heard()
+    made = Crewed([placed])
+    made.ready()
     yield made
     made.engine.close()
 

@@ -134,9 +134,12 @@ class Crew:
         for stream, data in report.snapshots.items():
             if stream in share.streams:
                 # Of all its workers, where this one only knows of itself.
-                counts, taken = share.streams[stream].counts, snapshot.decode(data)
+                before, taken = share.streams[stream].before, snapshot.decode(data)
                 self.kept[stream] = msgspec.structs.replace(
-                    taken, heard=counts.heard, lost=counts.lost, duplicates=counts.duplicates
+                    taken,
+                    heard=before.heard + taken.heard,
+                    lost=before.lost + taken.lost,
+                    duplicates=before.duplicates + taken.duplicates,
                 )
 
     def _lose(self, share: Share, reason: str) -> None:

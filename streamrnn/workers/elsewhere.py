@@ -6,7 +6,7 @@ import dataclasses
 from typing import NoReturn
 
 from streamrnn.backends import Array, ArrayState
-from streamrnn.bundle import Bundle
+from streamrnn.bundle import Bundle, read_from
 from streamrnn.errors import BundleError
 from streamrnn.pool import Serving
 from streamrnn.recognizer import encode
@@ -27,13 +27,16 @@ class Elsewhere:
 def elsewhere(serving: Serving, bundle: Bundle, backend: str) -> Serving:
     """What was proved here, to be served by workers: its file is kept as it is now, whatever becomes of it on disk.
 
-    Raises BundleError if it cannot be read again.
+    Raises BundleError if it is another one by now.
     """
     try:
         file = bundle.path.read_bytes()
     except OSError as error:
         raise BundleError(f"{bundle.path}: {error.strerror or error}; give the path of a bundle") from None
-    return dataclasses.replace(serving, step=Elsewhere(Given(file, encode(serving.recognizer), serving.sha, backend)))
+    if read_from(file, bundle.path).sha != serving.sha:
+        raise BundleError(f"{bundle.path}: was replaced while it was read; try again")
+    step = Elsewhere(Given(file, str(bundle.path), encode(serving.recognizer), backend))
+    return dataclasses.replace(serving, step=step)
 
 
 def given(serving: Serving) -> Given:

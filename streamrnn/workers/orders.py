@@ -75,11 +75,11 @@ Order = Open | Restore | Push | Lose | Forget | Finish | Keep
 
 
 class Given(msgspec.Struct, frozen=True):
-    """A bundle to serve: its file, the recognizer under which it serves, encoded, its sha and the backend."""
+    """A bundle to serve: its file and where that was, the recognizer that serves it, encoded, and the backend."""
 
     file: bytes
+    path: str
     recognizer: bytes
-    sha: str
     backend: str
 
 

@@ -23,6 +23,7 @@ from streamrnn.workers.share import Followed, Share
 
 _WAIT_S = 0.05  # a step that has to wait comes back after so long, whatever happened
 _KEEP_S = 0.3  # in which snapshots are taken; of a stream whose worker is not so far there is none
+_KEEP_LATE_S = 0.1  # the same at a stop, where there is no time
 
 
 class Sharded:
@@ -132,7 +133,7 @@ class Sharded:
             if share.there:
                 share.add(Keep(stream))
                 asked.add(share.keeper.number)
-        until = time.monotonic() + _KEEP_S
+        until = time.monotonic() + (_KEEP_LATE_S if self._draining else _KEEP_S)
         while any(not self._shares[i].at_rest and self._shares[i].there for i in asked):
             left = until - time.monotonic()
             if left <= 0:
@@ -182,6 +183,8 @@ class Sharded:
         # With no samples to hear, an engine here tells gaps and calls no network.
         teller = Engine(self.servings)
         for share in self._shares:
+            if not share.at_rest:
+                share.place = "away"  # it is waited for no more
             for stream, each in share.finishing.items():
                 standing = each.standing
                 teller.open(

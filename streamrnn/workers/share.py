@@ -93,7 +93,7 @@ class Share:
     @property
     def at_rest(self) -> bool:
         """Whether nothing waits or is on its way."""
-        return self.place == "idle" and not self._waiting
+        return self.place != "busy" and not self._waiting
 
     @property
     def waited_for(self) -> bool:

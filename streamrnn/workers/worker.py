@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from streamrnn import allocator, bundle, snapshot
 from streamrnn.backends import Array, ArrayState
 from streamrnn.config import convert
 from streamrnn.engine import Engine, Serving, serving
-from streamrnn.errors import BundleError, StreamError
+from streamrnn.errors import StreamError, UserError
 from streamrnn.recognizer import Recognizer
 from streamrnn.stopping import leave_with_stdin
 from streamrnn.workers import orders
@@ -161,14 +160,8 @@ class Worker:
 
 def made(given: Given) -> Serving:
     """A bundle ready to serve, proved here as well. Raises BundleError or ConfigError."""
-    with tempfile.TemporaryDirectory(prefix="streamrnn-") as folder:
-        path = Path(folder) / "given.bundle"
-        path.write_bytes(given.file)
-        there = bundle.read(path)
-    if there.sha != given.sha:
-        raise BundleError(f"the bundle {there.recognizer.name} was changed while the daemon read it; reload")
     recognizer = convert(msgspec.json.decode(given.recognizer), Recognizer)
-    there = dataclasses.replace(there, recognizer=recognizer)
+    there = dataclasses.replace(bundle.read_from(given.file, Path(given.path)), recognizer=recognizer)
     served = serving(there, given.backend)
     bundle.prove(there, served.step)
     return served
@@ -190,7 +183,10 @@ def main() -> None:
     faulthandler.enable()
     allocator.share_one_arena()
     with socket.socket(fileno=int(sys.argv[1])) as daemon, contextlib.suppress(ConnectionError):
-        Worker(daemon).run()
+        try:
+            Worker(daemon).run()
+        except UserError as error:
+            sys.exit(f"streamrnn worker: {error}")
 
 
 if __name__ == "__main__":
