@@ -259,6 +259,19 @@ def test_a_stream_that_ends_while_its_worker_is_away_is_over_with_the_next_one(c
     assert engine.counts("mic").epoch >= 2
 
 
+def test_a_stream_whose_end_was_on_its_way_to_a_worker_that_ended_is_over_with_the_next_one(crew: Crewed) -> None:
+    engine, samples = crew.engine, talk(0)
+    engine.open("mic", RATE, 1)
+    engine.push("mic", 0, samples[:1000])
+    crew.heard()
+    os.kill(crew.processes()[0], signal.SIGSTOP)
+    engine.push("mic", 1000, samples[1000:3000])
+    engine.finish("mic")
+    engine.step()
+    os.kill(crew.processes()[0], signal.SIGKILL)
+    assert [each.body for each in crew.until_over("mic")] == [Lost(1000, 3000, RATE, GONE)]
+
+
 def test_what_a_worker_has_no_time_for_lies_in_gaps(crew: Crewed) -> None:
     engine = crew.engine
     engine.open("mic", RATE, 1)
