@@ -8,13 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from streamrnn import snapshot
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import ConfigError, StreamError, did_you_mean
 from streamrnn.events import Event
 from streamrnn.metrics import Meter
 from streamrnn.sessions import Counts, checked
-from streamrnn.snapshot import Snapshot
+from streamrnn.snapshot import Snapshot, encode
 from streamrnn.wire import Status
 from streamrnn.workers.crew import Crew
 from streamrnn.workers.elsewhere import given
@@ -111,9 +110,9 @@ class Sharded:
         named = tuple(bundles or ())
         self._follow(standing, rate, channels, named, Open(stream, rate, channels, named, epoch, start))
 
-    def restore(self, snapshot_: Snapshot, bundles: Sequence[str] | None = None) -> None:
+    def restore(self, snapshot: Snapshot, bundles: Sequence[str] | None = None) -> None:
         """A stream goes on. Raises StreamError, and opens nothing, as an engine here would."""
-        there = snapshot_
+        there = snapshot
         self._free(there.stream)
         Engine(self.servings).restore(there, bundles)
         untold = there.untold[0].start if there.untold else there.expected
@@ -121,7 +120,7 @@ class Sharded:
             there.stream, there.expected, untold, there.epoch, there.heard, there.lost, there.duplicates
         )
         named = tuple(bundles or ())
-        order = Restore(there.stream, snapshot.encode(there), named)
+        order = Restore(there.stream, encode(there), named)
         self._follow(standing, there.rate, there.channels, named, order)
 
     def snapshots(self, streams: Iterable[str]) -> dict[str, Snapshot]:
