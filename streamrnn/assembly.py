@@ -11,7 +11,7 @@ from streamrnn import bundle, sources, workers
 from streamrnn.bundle import Bundle
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Serving, serving
-from streamrnn.errors import ConfigError
+from streamrnn.errors import BundleError, ConfigError
 from streamrnn.hearing import Hearing, Here
 from streamrnn.recognizer import Recognizer
 from streamrnn.sources import SourceConfig
@@ -28,7 +28,7 @@ def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
     for key, listed in (("bundles", config.bundles), ("shadows", config.shadows)):
         for i, each in enumerate(listed):
             where = f"{key}[{i}]"
-            there = bundle.with_decoder(bundle.read(bundle.locate(each.path)), each.decoder, f"{where}.decoder")
+            there = bundle.with_decoder(_read(each.path, where), each.decoder, f"{where}.decoder")
             changed = there.recognizer.config
             if each.name:
                 changed = msgspec.structs.replace(changed, name=each.name)
@@ -41,6 +41,13 @@ def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
                 (dataclasses.replace(there, recognizer=recognizer), bundle.choose_backend(there, each.backend))
             )
     return opened
+
+
+def _read(path: str, where: str) -> Bundle:
+    try:
+        return bundle.read(bundle.locate(path))
+    except BundleError as error:
+        raise BundleError(f"{where}.path: {error}") from None
 
 
 def serve(config: DaemonConfig, opened: Sequence[tuple[Bundle, str]]) -> list[Serving]:

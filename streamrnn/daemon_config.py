@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from streamrnn import places
 from streamrnn.clips import ClipsConfig
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
@@ -109,16 +110,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if stream in seen and stream:
                 raise ConfigError(f"sources[{i}].stream: {stream!r} is another source's; choose another name")
             seen.add(stream)
-        bound: dict[str, str] = {}
-        for key, plugs in (("sources", self.sources), ("sinks", self.sinks)):
-            for i, plug in enumerate(plugs):
-                endpoint = getattr(plug, "endpoint", "")
-                # A port that the system chooses is another one each time.
-                if not endpoint or endpoint.endswith((":*", ":0")):
-                    continue
-                where = f"{key}[{i}].endpoint"
-                if bound.setdefault(endpoint, where) != where:
-                    raise ConfigError(f"{where}: {endpoint} is that of {bound[endpoint]} already; choose another port")
+        places.check_apart(self)
 
     def _check_workers(self) -> None:
         """Raises ConfigError for what needs the engine to be in this process."""

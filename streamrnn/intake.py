@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streamrnn.chunk import MUTED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import UserError
+from streamrnn.pacing import Tick
 from streamrnn.sources import Source, SourceConfig, room
 from streamrnn.sources.bell import Bell
 
@@ -192,9 +193,9 @@ def _joined(gap: Gap | None, chunk: Chunk) -> Gap:
 class Intake:
     """All inlets: their threads, and the bell that wakes the engine's thread when something was put."""
 
-    def __init__(self, tick_s: float = 0.0) -> None:
+    def __init__(self, tick: Tick | None = None) -> None:
         """Sources may gather what comes within a tick."""
-        self.tick_s = tick_s
+        self._tick = tick or Tick(0.0)
         self.lock = threading.Lock()
         self.bell = Bell()
         self.inlets: list[Inlet] = []
@@ -202,7 +203,7 @@ class Intake:
 
     def add(self, source: Source, config: SourceConfig) -> Inlet:
         """A source that will run."""
-        source.tick_s = self.tick_s
+        source.tick = self._tick
         inlet = Inlet(self, source, config)
         self.inlets.append(inlet)
         return inlet

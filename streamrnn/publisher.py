@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from streamrnn import closing, wire
 from streamrnn.closing import Part
-from streamrnn.events import SCHEMA, BundleRef, Event, Lost
+from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
 from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
@@ -38,6 +38,7 @@ class Publisher:
         self._counted = 0
         self._sinks = sinks
         self.bundles = tuple(bundles)  # that are served now
+        self.inputs: dict[str, tuple[Channel, ...]] = {}  # of those that know them, the channels that they take
         self._control = control
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
@@ -55,6 +56,11 @@ class Publisher:
         self._counted += 1
         self._countings[stream] = run or f"{self.run}.{self._counted}"
         self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
+
+    def serves(self, bundles: Mapping[BundleRef, tuple[Channel, ...]]) -> None:
+        """These are served from now on, and take these channels, where a bundle knows them."""
+        self.bundles = tuple(bundles)
+        self.inputs = {bundle.name: channels for bundle, channels in bundles.items() if channels}
 
     def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
         """A stream goes on of which the daemon before has told so many lost samples, by each of these bundles."""
@@ -99,7 +105,7 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control),
+                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control, self.inputs),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

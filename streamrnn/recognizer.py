@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from streamrnn.config import Role
 from streamrnn.errors import ConfigError
+from streamrnn.events import Channel
 from streamrnn.registry import PlugConfig, register
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -126,6 +127,17 @@ class SpectrumConfig(PlugConfig, frozen=True, tag="spectrum"):
     floor: Positive = 0.01
 
 
+@register("feature", "streamrnn.beating:Beats")
+class BeatsConfig(PlugConfig, frozen=True, tag="beats"):
+    """Samples of one lead of an electrocardiogram -> each beat, in the frame in which it is `wait_ms` old.
+
+    Frames without a beat are zeros. What comes within `wait_ms` after a beat is known of it, the next one perhaps.
+    """
+
+    hop_ms: Positive = 100.0
+    wait_ms: Positive = 800.0
+
+
 @register("feature", "streamrnn.memories:Lag")
 class LagConfig(PlugConfig, frozen=True, tag="lag"):
     """Append the values of so many frames ago, a copy a number: a day and a week before, in a series that has them."""
@@ -142,6 +154,16 @@ class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
 
     doublings: Annotated[int, Meta(ge=1, le=16)] = 9
     most: Positive = 8.0
+
+
+@register("feature", "streamrnn.memories:Past")
+class PastConfig(PlugConfig, frozen=True, tag="past"):
+    """Append the mean of each input over the stream's last `2 ** d` frames, or as many as there were, for each `d`.
+
+    What somebody has done for minutes says much of what he does now, and how a sensor sits is what lasts.
+    """
+
+    doublings: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = (6,)
 
 
 class CellConfig(PlugConfig, frozen=True):
@@ -224,7 +246,8 @@ class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The part of a training config that describes the recognizer.
 
     `labels` maps each published label to the names it has in data folders, `zero: ["0"]`; an empty list means its own
-    name. A label of the data that stands nowhere here is background.
+    name. A label of the data that stands nowhere here is background. `inputs` name the channels, in their order, and
+    say in which unit they are; left out, they are those of the columns of the data, if it names them.
     """
 
     name: Name
@@ -236,10 +259,13 @@ class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder: Annotated[PlugConfig, Role("decoder")]
     channels: Count = 1
     targets: TargetsConfig = TargetsConfig()
+    inputs: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels:
             raise ConfigError("labels: empty; name at least one label")
+        if self.inputs and len({each.name for each in self.inputs}) != self.channels:
+            raise ConfigError(f"inputs: {len(self.inputs)} for {self.channels} channels; name each of them once")
         names: dict[str, str] = {}
         for label, aliases in self.labels.items():
             if label.startswith("_"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
-from streamrnn import assembly, bundle, sinks, sources
+from streamrnn import assembly, bundle, places, sinks, sources
 from streamrnn.admission import Admission
 from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
@@ -20,7 +20,7 @@ from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
-from streamrnn.pacing import Pace
+from streamrnn.pacing import Pace, Tick
 from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
@@ -53,9 +53,9 @@ class Service:
         self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
-        self._intake = Intake(config.engine.tick_ms / 1000.0)
+        tick = Tick(config.engine.tick_ms / 1000.0)
+        self._intake, self._pace = Intake(tick), Pace(tick)
         self._admission = Admission(config.engine, config.workers)
-        self._pace = Pace(config.engine.tick_ms / 1000.0)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -113,11 +113,10 @@ class Service:
                 sink.close(0.0)
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
-        refs = [each.ref for each in servings]
-        self._publisher = Publisher(
-            (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
-        )
+        heard, refs = (self.history, *self.sinks, self._watch.tally), [each.ref for each in servings]
+        self._publisher = Publisher(heard, refs, self.history.run, self.control.place)
         self._streams = Streams(self._engine, self._publisher, self._admission, self._kept, self._clips)
+        self._served()
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -173,6 +172,7 @@ class Service:
             self._save()
             for trouble in self._watch.turned(self._engine, self._streams):
                 self._publisher.status(NOBODY, Status("failed", trouble))
+            self._pace.done()
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
 
@@ -214,6 +214,7 @@ class Service:
         return self.summary
 
     def _open_all(self) -> list[Serving]:
+        places.check_there(self.config)
         self._bundles, servings = self._build(self.config)
         configs = assembly.source_configs(self.config, [each.name for each in servings])
         for sink in self.config.sinks:
@@ -302,7 +303,7 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+        self._publisher.serves({each.ref: each.recognizer.config.inputs for each in self._engine.servings})
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
@@ -338,6 +339,7 @@ class Service:
 
 def check(config: DaemonConfig) -> list[str]:
     """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
+    places.check_there(config)
     names = [there.recognizer.name for there, _ in assembly.bundles(config)]
     assembly.source_configs(config, names)
     return names

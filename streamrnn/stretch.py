@@ -78,7 +78,10 @@ class Stretch:
 
     def tape(self, reader: Reader) -> Tape:
         """The samples as this reader takes them."""
-        return self._input(reader).tape
+        for each in self._inputs:
+            if each.takes == reader.takes:
+                return each.tape
+        raise LookupError(reader)
 
     def source(self, reader: Reader, sample: int) -> int:
         """The source sample at which sample `sample` of the reader's tape lies, at most the stretch's end."""

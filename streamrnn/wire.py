@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from streamrnn.errors import StreamError, UserError, plain
-from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Forecast, Heard, Lost, Scored
+from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Channel, Forecast, Heard, Lost, Scored
 
 PREFIX = f"v{SCHEMA}/"
 NOBODY = "_"  # stands where a topic has no stream or no bundle
@@ -45,7 +45,8 @@ class Status(msgspec.Struct, frozen=True):
     """What became of a stream or a source, and a line for people.
 
     `opened`, `restored`, `ended`, `suspended`, `failed` or `refused`; of the daemon `reloaded`, `kept` or `mended`; of
-    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`.
+    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`, `irregular` of its rows, and of one of
+    its channels `frozen`, `saturated`, `vanished` or `recovered`.
     """
 
     state: str
@@ -61,7 +62,8 @@ class Beat(msgspec.Struct, frozen=True):
 class Hello(msgspec.Struct, frozen=True):
     """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts.
 
-    `control` is where calls are taken, such as `replay`; "" if nowhere.
+    `control` is where calls are taken, such as `replay`; "" if nowhere. `inputs` are the channels that a bundle takes,
+    of those that know them.
     """
 
     version: str
@@ -69,6 +71,7 @@ class Hello(msgspec.Struct, frozen=True):
     streams: tuple[str, ...]
     topics: dict[str, int]
     control: str = ""
+    inputs: dict[str, tuple[Channel, ...]] = {}
 
 
 class Bye(msgspec.Struct, frozen=True):

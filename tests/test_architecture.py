@@ -17,10 +17,10 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator"),
-    ("registry", "events", "tape", "cutting", "files", "disk", "loopback"),
+    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator", "instants"),
+    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "places"),
     ("config", "wire", "stage", "examples", "vitals"),
-    ("recognizer", "ingest", "operating", "calls", "security", "broker"),
+    ("recognizer", "ingest", "operating", "calls", "security", "broker", "grid", "channels"),
     (
         "backends",
         "table",
@@ -34,8 +34,8 @@ LAYERS = (
         "models",
         "heads",
     ),
-    ("snapshot", "memories", "forecast", "alarms"),
-    ("stretch",),
+    ("snapshot", "memories", "forecast", "alarms", "placing"),
+    ("stretch", "beating"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.native", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
@@ -53,7 +53,7 @@ LAYERS = (
     ("assembly",),
     ("reloading",),
     ("overseeing",),
-    ("service", "training", "flood", "doctor"),
+    ("service", "training", "flood", "doctor", "sensor_load"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -87,6 +87,7 @@ DAEMON = (
     "pacing",
     "admission",
     "capacity",
+    "sensor_load",
     "workers",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
@@ -94,6 +95,7 @@ TORCH = (
     "stage",
     "features",
     "sensing",
+    "beating",
     "convolution",
     "models",
     "heads",
@@ -132,7 +134,16 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity", "workers"),
+    "subprocess": (
+        "speech",
+        "commands",
+        "sinks.command",
+        "sources.portaudio",
+        "flood",
+        "capacity",
+        "sensor_load",
+        "workers",
+    ),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

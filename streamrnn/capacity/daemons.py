@@ -89,9 +89,14 @@ def serve_command(folder: Path, bundle: Path, decoder: Mapping[str, float], engi
         "engine": {"max_streams": 100_000, **engine},
         "history": {"messages": 0},
     }
-    path = folder / "daemon.yaml"
+    path = folder / f"daemon{len(list(folder.glob('daemon*.yaml')))}.yaml"
     path.write_bytes(msgspec.yaml.encode(config))
     return [sys.executable, "-m", "streamrnn", "serve", str(path)]
+
+
+def module_command(name: str, *arguments: object) -> list[str]:
+    """A daemon that is a module."""
+    return [sys.executable, "-m", name, *map(str, arguments)]
 
 
 class Stages:

@@ -30,7 +30,7 @@ class Rung(msgspec.Struct, frozen=True):
     def good(self) -> bool:
         """Whether results were in time and nothing was refused or held back."""
         held = self.held
-        return held.p99_ms <= LATE_MS and not held.refused and not held.held_back
+        return held.results > 0 and held.p99_ms <= LATE_MS and not held.refused and not held.held_back
 
 
 def cores() -> tuple[int | None, int | None]:
@@ -66,15 +66,19 @@ def climb(
     return rungs
 
 
-def capacity(bundle: Bundle, step: Step, folder: Path, seconds: float, told: Callable[[Rung], None]) -> list[Rung]:
-    """Rungs from 32 streams on, each a quarter more, up to the first that was too much; about a minute in all."""
-    signal, chunk, decoder = prepare(folder, bundle, step)
+def steps(seconds: float) -> tuple[Stage, ...]:
+    """From 32 streams on, each a quarter more; more than there are to climb."""
     counts, count = [], 32.0
     while count < 20_000:
         counts.append(round(count))
         count *= 1.25
-    stages = tuple(Stage(n, seconds, seconds / 3) for n in counts)
-    plan = Plan("", "", bundle.recognizer.rate, chunk, str(signal), stages, LATE_MS)
+    return tuple(Stage(n, seconds, seconds / 3) for n in counts)
+
+
+def capacity(bundle: Bundle, step: Step, folder: Path, seconds: float, told: Callable[[Rung], None]) -> list[Rung]:
+    """Rungs from 32 streams on, each a quarter more, up to the first that was too much; about a minute in all."""
+    signal, chunk, decoder = prepare(folder, bundle, step)
+    plan = Plan("", "", bundle.recognizer.rate, chunk, str(signal), steps(seconds), LATE_MS)
     return climb(serve_command(folder, bundle.path, decoder, {"max_load": 0}), plan, told)
 
 

@@ -137,7 +137,8 @@ class Load:
                 self._bring(stream, due)
             turn += 1
             self._listen()
-        late = np.array(self._late) * 1000 if self._late else np.array([np.inf])
+        # None at all are as late as the stage is long, at least.
+        late = np.array(self._late or [stage.seconds]) * 1000
         return Held(
             streams=len(self._sent),
             results=len(self._late),

@@ -3,6 +3,7 @@
   streamrnn bench
   streamrnn bench mine.bundle --json
   streamrnn bench --capacity wakeword
+  streamrnn bench --daemons
   streamrnn bench --loop
   streamrnn bench --results 1000000
   streamrnn bench --models configs/digits.yaml --data recordings/ --set training.steps=600
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--carrying", type=Path, metavar="CONFIG", help="train and compare ways to carry the state; needs torch"
     )
     what.add_argument("--capacity", metavar="BUNDLE", help="how many live streams a daemon holds on one core")
+    what.add_argument(
+        "--daemons", action="store_true", help="a daemon beside one of torch and one without compute; needs torch"
+    )
     what.add_argument("--results", type=int, metavar="N", help="publish N results, and count what arrives")
     parser.add_argument("--per-second", type=float, default=10_000.0, metavar="N", help="of --results; %(default)g")
     what.add_argument("--drift", nargs="+", metavar="BUNDLE", help="play hours with the state carried and with resets")
@@ -87,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _drift(arguments)
     if arguments.capacity is not None:
         return _capacity(arguments)
+    if arguments.daemons:
+        return _daemons(arguments)
     return _costs(arguments)
 
 
@@ -122,6 +128,50 @@ def _capacity(arguments: argparse.Namespace) -> int:
         rungs = ladder.capacity(bundle, step, Path(folder), max(0.5, 8 * arguments.seconds), told)
     print(json.dumps(msgspec.to_builtins(rungs), indent=1) if arguments.json else "\n".join(ladder.lines(rungs)))
     return int(not rungs[0].good)
+
+
+def _daemons(arguments: argparse.Namespace) -> int:
+    """Side by side on the GRU of --loop: the start, 64 streams, what gathering saves, and how many each holds."""
+    import msgspec
+
+    from streamrnn.capacity import contest, echo, ladder
+    from streamrnn.capacity.daemons import module_command, serve_command
+    from streamrnn.capacity.load import Plan, Stage
+
+    try:
+        from streamrnn.training import plain_daemon, plain_loop
+    except ModuleNotFoundError as error:
+        raise _needs(error) from None
+    seconds = 8 * arguments.seconds
+
+    def told(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as name:
+        folder = Path(name)
+        contestants = plain_loop.Contestants(folder, plain_loop.network(), plain_loop.PlainLoop)
+        signal, chunk, decoder = ladder.prepare(folder, contestants.bundle, contestants.steps["onnx"])
+        plan = Plan("", "", contestants.recognizer.rate, chunk, str(signal), (Stage(1, seconds, seconds / 3),))
+
+        def served(**engine: float) -> list[str]:
+            return serve_command(folder, contestants.bundle.path, decoder, {"max_load": 0, **engine})
+
+        alone = {"echo": module_command(echo.__name__)}
+        torch = {"torch": module_command(plain_daemon.__name__, decoder["enter"], decoder["leave"])}
+        ours = {"streamrnn": served()}
+        starts = contest.first_results({**torch, **ours}, plan, 3)
+        few = contest.side_by_side({**alone, **torch, **ours}, plan, [64], 5, told)
+        ticks = {"tick_ms: 0": served(tick_ms=0.0), "gathered": served()}
+        gathered = contest.side_by_side(ticks, plan, [256, 512], 5, told)
+        climbing = msgspec.structs.replace(plan, stages=ladder.steps(seconds), most_late_ms=ladder.LATE_MS)
+        most = contest.capacities({**torch, **ours}, climbing, 3, told)
+    for first, second in starts.items():
+        print(f"from start to first result, {first}: {second:.2f} s")
+    for which, count in most.items():
+        print(f"streams at p99 below {ladder.LATE_MS:g} ms, {which}: {count:g}")
+    for title, table in (("64 streams", few), ("What gathering saves", gathered)):
+        print("", *contest.lines(title, table), sep="\n")
+    return 0
 
 
 def _costs(arguments: argparse.Namespace) -> int:

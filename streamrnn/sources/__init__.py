@@ -10,8 +10,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from streamrnn import registry
+from streamrnn.channels import ChannelsConfig
 from streamrnn.chunk import Item
 from streamrnn.errors import ConfigError, UserError, did_you_mean
+from streamrnn.grid import GridConfig
+from streamrnn.pacing import Tick
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 
@@ -38,6 +41,13 @@ class PacedConfig(SourceConfig, frozen=True):
     chunk: Count = 1024
 
 
+class SensorConfig(SourceConfig, frozen=True):
+    """A source of sensors: what their times mean, and when a channel is told of that has frozen or vanished."""
+
+    grid: GridConfig = GridConfig()
+    watch: ChannelsConfig = ChannelsConfig()
+
+
 class Source(ABC):
     """Opened and checked when it is built, which raises UserError; then run by one thread, and told what came of it."""
 
@@ -46,7 +56,7 @@ class Source(ABC):
         self.stopped = threading.Event()
         self.refusal = ""  # why the engine does not take it
         self.condition = ""  # of its device, such as `offline`; "" if all is well, or there is none
-        self.tick_s = 0.0  # for how long it may gather what comes before it hands it on
+        self.tick = Tick(0.0)  # for how long it may gather what comes before it hands it on
         self.drift_ppm = 0.0  # by how much its clock is faster than the computer's; 0.0 if that is not known
 
     @abstractmethod

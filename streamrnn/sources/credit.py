@@ -30,7 +30,12 @@ class Client:
     @property
     def due(self) -> bool:
         """Whether what it is owed must not wait."""
-        return self.owed > 0 and 2 * self.credit <= self.room
+        return self.owed > 0 and self.low
+
+    @property
+    def low(self) -> bool:
+        """Whether half its room is gone."""
+        return 2 * self.credit <= self.room
 
     def brought(self, n: int, *, waits: bool) -> None:
         """So many samples came; those that do not wait for the engine are given back at once."""

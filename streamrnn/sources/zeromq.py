@@ -14,11 +14,12 @@ from msgspec import UNSET, Meta
 from streamrnn import ingest, security
 from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
+from streamrnn.grid import GridConfig
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.pacing import Pace
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig, room
+from streamrnn.sources import SensorConfig, Source, room
 from streamrnn.sources.bell import Bell
 from streamrnn.sources.credit import Client
 from streamrnn.sources.ordering import Ordering
@@ -34,13 +35,13 @@ _REPLACED = "replaced by a newer connection"
 
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
-class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
+class ZeromqConfig(SensorConfig, frozen=True, kw_only=True, tag="zeromq"):
     """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit.
 
     With another `when_full` than `block`, clients get their credit back at once and the daemon leaves samples out.
     `reorder_ms` of samples are held to be put in order. A client that can go on has `grace_ms` to come back. When two
     bring a stream of the same name, the `first` keeps it or the `newest` gets it.
-    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
+    `grid` is that of timed streams. `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
     endpoint: str = ingest.ENDPOINT
@@ -51,6 +52,7 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     grace_ms: Annotated[float, Meta(ge=0, le=600_000)] = 2000.0
     same_stream: Literal["first", "newest"] = "first"
     keys: str = ""
+    grid: GridConfig = GridConfig(policy="interpolate")
 
 
 class ZeromqSource(Source):
@@ -105,7 +107,7 @@ class ZeromqSource(Source):
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._bell.socket, zmq.POLLIN)
         probe = monotonic() + _PROBE_S
-        pace = Pace(self.tick_s)
+        pace = Pace(self.tick)
         while not self.stopped.is_set():
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
             # What comes within a tick is one wake-up, one burst and one batch; what comes after a pause does not wait.
@@ -136,7 +138,7 @@ class ZeromqSource(Source):
                 frame = self._router.recv(copy=False)
             parts.append(frame.bytes)
             handle = self._handle if self.door.roles_of(frame) & _MAY else self._turn_away
-            burst += handle(parts[0], parts[1:])
+            handle(parts[0], parts[1:], burst)
         return burst
 
     def stop(self) -> None:
@@ -151,7 +153,10 @@ class ZeromqSource(Source):
     def taken(self, item: Item) -> None:
         """From the engine's thread: what the engine has taken is given back as credit."""
         self._told.append(item)
-        self._bell.ring()
+        # Most credit can wait for the next message: the client is in need of none.
+        client = self._clients.get(item.stream)
+        if client is None or client.low or not isinstance(item, Chunk):
+            self._bell.ring()
 
     def refused(self, stream: str, error: UserError) -> None:
         """From the engine's thread: the client is told why, and may try again."""
@@ -164,35 +169,35 @@ class ZeromqSource(Source):
         security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
-    def _handle(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
         stream = ""
         try:
             header, payload = ingest.decode_request(parts)
             stream = header.stream
             if isinstance(header, Start):
-                yield from self._start(identity, header)
+                burst.extend(self._start(identity, header))
                 return
             client = self._clients.get(stream)
             if client is None or client.identity != identity or client.ending:
                 raise WireError("unknown_stream", f"{stream!r} was not started by this client; send start first")
             if isinstance(header, Data):
-                yield from self._data(client, header, payload)
+                self._data(client, header, payload, burst)
             else:
                 client.ending = True
-                yield from client.ordering.flush()
-                yield from client.ordering.lose(0 if header.total is UNSET else header.total)
-                yield Ended(stream)
+                burst += client.ordering.flush()
+                burst += client.ordering.lose(0 if header.total is UNSET else header.total)
+                burst.append(Ended(stream))
         except WireError as error:
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
-    def _turn_away(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
         """A client whose key was taken out of the list, which its connection outlives."""
         self.errors["revoked"] += 1
         self._send(identity, Error("revoked", "the key is no longer let in to ingest", ingest.stream_of(parts)))
         for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
             if not self._clients[stream].ending:
-                yield from self._forget(stream, "its key was revoked")
+                burst += self._forget(stream, "its key was revoked")
 
     def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
         limits = self._config
@@ -215,7 +220,7 @@ class ZeromqSource(Source):
         most = room(self._config.queue_ms, start.rate)
         span = min(round(self._config.reorder_ms * start.rate / 1000.0), most // 2)
         self._clients[start.stream] = Client(identity, start, Ordering(start.stream, span), most)
-        yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
+        yield ingest.opened(start)
 
     def _welcome_back(self, client: Client, identity: bytes, start: Start) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
@@ -241,19 +246,18 @@ class ZeromqSource(Source):
         else:
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
-    def _data(self, client: Client, data: Data, payload: bytes) -> Iterator[Item]:
-        start, end = data.start, data.start + data.n
-        samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
+    def _data(self, client: Client, data: Data, payload: bytes, burst: list[Item]) -> None:
+        chunk = ingest.chunk(client.start, data, payload)
         if data.n > client.credit:
             raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
         client.quiet = False
         client.brought(data.n, waits=self._config.when_full == "block")
         if client.due:
             self._is_there(data.stream, client)
-        expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
-        yield from client.ordering.add(Chunk(data.stream, start, samples))
+        expected, repeats = client.ordering.expected, client.ordering.repeats(chunk.start, chunk.end)
+        burst += client.ordering.add(chunk)
         if repeats:
-            raise WireError("overlap", f"starts at {start}, {expected} was next; what came twice is left out")
+            raise WireError("overlap", f"starts at {chunk.start}, {expected} was next; what came twice is left out")
 
     def _answer(self) -> None:
         """Turn what the engine's thread told into credit, ends and errors."""
