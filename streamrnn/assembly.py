@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from streamrnn import bundle, sources
+from streamrnn import bundle, places, sources, workers
 from streamrnn.bundle import Bundle
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Serving, serving
 from streamrnn.errors import BundleError, ConfigError
+from streamrnn.hearing import Hearing, Here
 from streamrnn.recognizer import Recognizer
 from streamrnn.sources import SourceConfig
+from streamrnn.watch import Watch
+from streamrnn.wire import NOBODY, Status
+
+
+def check(config: DaemonConfig) -> list[str]:
+    """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
+    places.check_there(config)
+    names = [there.recognizer.name for there, _ in bundles(config)]
+    source_configs(config, names)
+    return names
 
 
 def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
@@ -59,6 +70,43 @@ def serve(config: DaemonConfig, opened: Sequence[tuple[Bundle, str]]) -> list[Se
             served = dataclasses.replace(served, beside=beside)
         servings.append(served)
     return servings
+
+
+def placed(
+    config: DaemonConfig, bundles: Sequence[tuple[Bundle, str]], proved: Sequence[Serving], watch: Watch
+) -> list[Serving]:
+    """Bundles that were proved, as the engine of a config is to have them. Raises BundleError."""
+    if config.workers == 1:
+        return [watch.measured(each) for each in proved]
+    return [workers.elsewhere(each, *there) for each, there in zip(proved, bundles, strict=True)]
+
+
+def engine(
+    config: DaemonConfig,
+    servings: Sequence[Serving],
+    watch: Watch,
+    tell: Callable[[str, Status], None],
+    ring: Callable[[], None],
+) -> Hearing:
+    """What hears these bundles, here or in workers. `tell` publishes a status, `ring` wakes the engine's thread.
+
+    Raises ConfigError if two share a name.
+    """
+    rows_a_call, round_s = config.engine.streams_a_step, config.engine.step_ms / 1000.0
+    if config.workers == 1:
+        return Here(servings, rows_a_call=rows_a_call, round_s=round_s)
+    return workers.Sharded(
+        servings,
+        workers=config.workers,
+        rows_a_call=rows_a_call,
+        round_s=round_s,
+        # Before the daemon itself is taken for dead.
+        stall_s=config.health.stall_s / 2,
+        meter=watch.meter,
+        tell=lambda status: tell(NOBODY, status),
+        progress=watch.vitals.moved,
+        ring=ring,
+    )
 
 
 def _beside(shadow: Recognizer, served: Sequence[Recognizer], where: str) -> str:

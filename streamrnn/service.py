@@ -13,7 +13,7 @@ from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.errors import UserError
 from streamrnn.events import Event
 from streamrnn.handover import Handover
@@ -55,7 +55,7 @@ class Service:
         self._bundles: list[tuple[Bundle, str]] = []
         tick = Tick(config.engine.tick_ms / 1000.0)
         self._intake, self._pace = Intake(tick), Pace(tick)
-        self._admission = Admission(config.engine)
+        self._admission = Admission(config.engine, config.workers)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -133,7 +133,8 @@ class Service:
             promise = bundle.promise(there)
             if promise:
                 yield f"bundle {each.path}: {promise}"
-        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles"
+        shared = f", in {self.config.workers} workers" if self.config.workers > 1 else ""
+        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles{shared}"
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks[self._added :]:
@@ -182,6 +183,7 @@ class Service:
         """
         self._watch.stop(self._stopping)
         self._intake.stop()
+        self._engine.drain()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
             self._publisher.attend()
@@ -206,16 +208,14 @@ class Service:
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # A source that is stuck goes with us.
         sources = [(each.source.place, each.source.close) for each in self._intake.inlets if each.closed]
-        others = [*sources, ("control", self.control.close), ("health", self._watch.close)]
-        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), others)
+        parts = [("control", self.control.close), ("health", self._watch.close), ("workers", self._engine.close)]
+        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), [*sources, *parts])
         self._intake.bell.close()
         return self.summary
 
     def _open_all(self) -> list[Serving]:
-        limits = self.config.engine
         places.check_there(self.config)
         self._bundles, servings = self._build(self.config)
-        self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = assembly.source_configs(self.config, [each.name for each in servings])
         for sink in self.config.sinks:
             # One by one: those before one that cannot be opened are closed again.
@@ -226,14 +226,16 @@ class Service:
         self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
+        # The last to be opened: workers have to be ended.
+        self._engine = assembly.engine(self.config, servings, self._watch, self._tell, self._intake.bell.ring)
         return servings
 
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
         self._clips.know(there for there, _ in bundles)
-        served = assembly.serve(config, bundles)
-        return bundles, [self._watch.measured(self._admission.measured(each)) for each in served]
+        proved = [self._admission.measured(each) for each in assembly.serve(config, bundles)]
+        return bundles, assembly.placed(self.config, bundles, proved, self._watch)
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S
@@ -334,14 +336,6 @@ class Service:
     def _close_sources(inlets: Sequence[Inlet]) -> None:
         for inlet in inlets:
             inlet.source.close()
-
-
-def check(config: DaemonConfig) -> list[str]:
-    """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
-    places.check_there(config)
-    names = [there.recognizer.name for there, _ in assembly.bundles(config)]
-    assembly.source_configs(config, names)
-    return names
 
 
 def _milliseconds(seconds: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from streamrnn import snapshot
 from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.clips.keeping import Clips
-from streamrnn.engine import Engine
 from streamrnn.errors import StreamError
 from streamrnn.events import Event
+from streamrnn.hearing import Hearing
 from streamrnn.intake import Inlet
 from streamrnn.placing import Placing, place
 from streamrnn.publisher import Publisher
@@ -44,7 +43,7 @@ class _Open:
 class Streams:
     """What the daemon knows of its streams beside the engine; used by the engine's thread."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, admission: Admission, kept: Kept, clips: Clips) -> None:
+    def __init__(self, engine: Hearing, publisher: Publisher, admission: Admission, kept: Kept, clips: Clips) -> None:
         """`kept` is what the daemon before has left; `clips` hear all that the engine is given, if any are kept."""
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
@@ -132,7 +131,9 @@ class Streams:
 
     def settle(self) -> None:
         """Tell of the streams that are over; all their events are out."""
-        ending, self._ending = self._ending, []
+        # Elsewhere a stream may take longer than what came with its end.
+        ending = [each for each in self._ending if self._engine.over(each[1])]
+        self._ending = [each for each in self._ending if each not in ending]
         for inlet, stream, sample, status in ending:
             self._publisher.closed(stream, sample, status)
             inlet.source.taken(Ended(stream))
@@ -142,7 +143,7 @@ class Streams:
             sample = fresh[stream][1].expected if stream in fresh else self._engine.counts(stream).expected
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
         for tap in self._taps:
-            tap.settle(self._engine.snapshot)
+            tap.settle(self._engine.snapshots)
 
     def reset(self, stream: str) -> None:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
@@ -172,12 +173,12 @@ class Streams:
     def snapshots(self) -> tuple[Kept, Fresh]:
         """What was kept before, and of every stream that may be taken up again a snapshot of now, if it is settled."""
         fresh: Fresh = {}
-        for stream, each in self._open.items():
-            if not each.run:
-                continue
+        may_go_on = {stream: each for stream, each in self._open.items() if each.run}
+        settled = self._engine.snapshots(may_go_on)
+        for stream, each in may_go_on.items():
             # In the midst of something what was kept of it before still holds.
-            with contextlib.suppress(StreamError):
-                taken = self._engine.snapshot(stream)
+            if stream in settled:
+                taken = settled[stream]
                 each.last = (msgspec.structs.replace(taken, lost=taken.lost + each.lost_before),)
             for taken in each.last:
                 fresh[stream] = (each.run, taken)
@@ -235,7 +236,7 @@ class Streams:
         inlet.streams.add(stream)
         self.opened += 1
         for tap in self._taps:
-            tap.opened(item, self._engine.counts(stream), self._engine.snapshot)
+            tap.opened(item, self._engine.counts(stream), self._engine.snapshots)
         self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             told = each.lost - sum(lost.end - lost.start for lost in each.untold)

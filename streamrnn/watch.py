@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from streamrnn import allocator
 from streamrnn.daemon_config import HealthConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.events import Heard, Lost
+from streamrnn.hearing import Hearing
 from streamrnn.intake import Inlet
 from streamrnn.metrics import Meter
 from streamrnn.notify import take_from_environment
@@ -129,7 +130,7 @@ class Watch:
         """The loop has something to do, or is to look whether it has."""
         self._woken = time.monotonic()
 
-    def turned(self, engine: Engine, streams: Streams) -> list[str]:
+    def turned(self, engine: Hearing, streams: Streams) -> list[str]:
         """The loop has gone round once; which sinks have lost something of late, for people."""
         now = time.monotonic()
         self.meter.add("busy_seconds_total", now - self._woken)
@@ -156,7 +157,7 @@ class Watch:
             health.close()
         self.vitals.notifier.close()
 
-    def _survey(self, engine: Engine, streams: Streams, now: float) -> None:
+    def _survey(self, engine: Hearing, streams: Streams, now: float) -> None:
         meter, open_now = self.meter, [engine.counts(stream) for stream in engine.streams]
         meter.set("streams_open", len(open_now))
         meter.set("samples_heard_total", streams.heard + sum(each.heard for each in open_now))
@@ -179,7 +180,7 @@ class Watch:
             meter.set("store_trouble", float(bool(store.trouble)), name)
         meter.survey(now)
         vitals, found = self.vitals, sum(meter.values["detections_total"].values())
-        vitals.lacking = "" if running else "no source is left"
+        vitals.lacking = engine.lacking if running else "no source is left"
         vitals.status = f"{len(open_now)} streams open, {found:.0f} detections and segments"
 
     def _losses(self, now: float) -> list[str]:

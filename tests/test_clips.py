@@ -37,10 +37,11 @@ from streamrnn.clips.keeping import Clips
 from streamrnn.config import convert
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig, LimitsConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, DeviceError
 from streamrnn.events import BundleRef, Heard, event_id
 from streamrnn.files import lossless
+from streamrnn.hearing import Here
 from streamrnn.intake import Intake
 from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
@@ -62,7 +63,7 @@ class Room:
         self.control = Control(self.intake.bell)
         self.clips = Clips(config, Meter(), self.control)
         self.heeder = Heeder()
-        self.engine = Engine(servings)
+        self.engine = Here(servings)
         self.publisher = Publisher((self.heeder, *self.clips.open()), [each.ref for each in servings])
         self.streams = Streams(self.engine, self.publisher, Admission(LimitsConfig(max_streams=8)), Kept(1), self.clips)
         self.inlet = self.intake.add(Listed([]), SourceConfig())
