@@ -26,6 +26,7 @@ MISSING = "missing"
 ITS_CLOCK = "its clock was set"
 _NEXT = 3 * SECOND // 4  # a row so near to the next sample is it, in parts of a step
 _LEAP = 86_400 * SECOND  # a row so far ahead of the last is believed when others follow it
+_MOST = 1 << 14  # samples that are filled at once, whatever the config says: two rows must not cost the daemon a second
 _FOLLOW = SECOND  # for so long, or for four steps
 
 Policy = Literal["count", "hold", "interpolate", "gap"]
@@ -95,7 +96,7 @@ class Grid:
     def __init__(self, config: GridConfig, rate: int) -> None:
         self._rate = rate
         self._policy = config.policy
-        self._most = round(config.up_to_ms * rate / 1000) if config.policy != "gap" else 0
+        self._most = min(_MOST, round(config.up_to_ms * rate / 1000)) if config.policy != "gap" else 0
         self._window = round(config.reorder_ms * 1e6)
         self._near = _NEXT // rate
         self._follow = max(_FOLLOW, 4 * SECOND // rate)

@@ -28,6 +28,7 @@ class Placing:
         self.timed = opened.timed and settings.grid.timed
         self._grids = (Grid(settings.grid, opened.rate),) if self.timed else ()
         self._placed = Grid.initial_state(opened.channels)
+        self._rows = 0  # the row of the source that is next
         self._told, self._tell_at = 0, 1
         self._why = MISSING
         watched = isinstance(config, SensorConfig) and opened.rate <= settings.watch.below_hz
@@ -85,12 +86,18 @@ class Placing:
     def _on_grid(self, item: Chunk | Gap) -> Sequence[Chunk | Gap | Note]:
         for grid in self._grids:
             if isinstance(item, Gap):
-                self._why = item.reason
+                self._why, self._rows = item.reason, max(self._rows, item.end)
                 return ()
             if len(item.times) != len(item.samples):
                 raise StreamError(
                     f"{self._stream}: {len(item.times)} times for {len(item.samples)} rows; send one each"
                 )
+            again = min(max(0, self._rows - item.start), len(item.samples))
+            if again:
+                # Rows that are brought again: by their times alone a second of them would be a clock that was set.
+                self._placed.tally.duplicate += again
+                item = Chunk(item.stream, item.start + again, item.samples[again:], item.times[again:])
+            self._rows = max(self._rows, item.end)
             items, self._placed = grid.step(item, self._placed)
             if self._why != MISSING:
                 items = [_because(each, self._why) for each in items]
@@ -130,10 +137,10 @@ def place(opened: Opened, config: SourceConfig, bundles: Sequence[tuple[str, Seq
     """The border of a stream that these bundles, by name, are to hear. Raises StreamError if it has other channels."""
     names = opened.names
     order: tuple[int, ...] = ()
-    known = [(bundle, channels) for bundle, channels in bundles if channels]
+    known = [(bundle, channels) for bundle, channels in bundles if len(channels) == opened.channels]
     for i, (bundle, channels) in enumerate(known):
         if not opened.names:
-            names = names or tuple(each.name for each in channels if len(channels) == opened.channels)
+            names = names or tuple(each.name for each in channels)
             continue
         this = order_of(opened.stream, opened.names, channels, bundle)
         if i and this != order:

@@ -219,7 +219,9 @@ class Streams:
         stream = item.stream
         bundles = inlet.config.bundles
         self._admission.check(self._engine, stream, bundles)
-        heard_by = [each for each in self._engine.servings if not bundles or each.named(bundles)]
+        # A shadow hears what the bundle does beside which it runs.
+        serving = [each for each in self._engine.servings if not each.beside]
+        heard_by = [each for each in serving if not bundles or each.named(bundles)]
         placing = place(item, inlet.config, [(each.name, each.recognizer.config.inputs) for each in heard_by])
         if placing.timed:
             # Where on its grid it was is not kept: what comes after a restart is counted anew.

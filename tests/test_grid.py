@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.chunk import Chunk, Ended, Gap, Opened
+from streamrnn.channels import ChannelsConfig
+from streamrnn.chunk import Chunk, Ended, Gap, Note, Opened
 from streamrnn.grid import ITS_CLOCK, MISSING, Grid, GridConfig, Placed
 from streamrnn.instants import nanoseconds
+from streamrnn.placing import Placing
+from streamrnn.sources import SensorConfig
 from streamrnn.testing.source import check_source
 
 MS = 1_000_000
@@ -177,3 +180,18 @@ def test_times_are_read_to_the_nanosecond() -> None:
     for wrong in ("nan", "", "1_0", "inf", "1e30", "1e999999999", "noon"):
         with pytest.raises(ValueError, match="is no time"):
             nanoseconds(wrong, "s")
+
+
+def test_rows_that_are_brought_again_are_left_out_by_their_count() -> None:
+    """A client that sends two seconds again after a break is not taken for a clock that was set."""
+    config = SensorConfig(grid=GridConfig(policy="hold"), watch=ChannelsConfig(below_hz=0))
+    placing = Placing(Opened("a", 50, 1, timed=True), config, ["0"], ())
+    first = rows([k * 20 * MS for k in range(150)])
+    items = [*placing.placed(first), *placing.placed(Chunk("a", 50, first.samples[50:], first.times[50:]))]
+    # A gap that the source declares in rows is the reason of the one that the times show.
+    items += placing.placed(Gap("a", 150, 250, "muted"))
+    later = rows([k * 20 * MS for k in range(250, 260)])
+    items += placing.placed(Chunk("a", 250, later.samples, later.times))
+    heard = [item for item in [*items, *placing.finish()] if not isinstance(item, Note)]
+    assert samples(heard) == [*range(0, 3000, 20), *["muted"] * 100, *range(5000, 5200, 20)]
+    assert placing.tally.duplicate == 100

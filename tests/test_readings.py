@@ -22,6 +22,7 @@ from test_delivery import Broker, needs_broker, needs_paho, until
 from streamrnn import sources
 from streamrnn.chunk import Chunk, Gap, Item, Note, Opened
 from streamrnn.errors import ConfigError, DeviceError
+from streamrnn.grid import GridConfig
 from streamrnn.sources import Source
 from streamrnn.sources.mqtt import MqttConfig
 from streamrnn.sources.readings import Complaints, MalformedError, of_csv, of_json, of_line, reading
@@ -281,3 +282,21 @@ def test_messages_are_samples_and_a_broker_that_goes_is_an_absence(broker: Broke
 def test_a_topic_that_is_several_sensors_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         MqttConfig(stream="a", rate=1, **more)
+
+
+def test_rows_that_carry_times_are_read_with_them_and_say_which_channel_is_not_there() -> None:
+    grid = GridConfig(policy="hold", unit="ms", time="at")
+    for read, payload in (
+        (of_csv, b"1700000000000.5, 1, 2\n1700000000020; 3 nan\n"),
+        (of_json, b'[{"at": 1700000000000.5, "x": 1, "y": 2}, {"at": 1700000000020, "x": 3}]'),
+        (of_json, b'[{"at": 1700000000000.5, "x": 1, "y": 2}, {"at": 1700000000020, "x": 3, "y": null}]'),
+    ):
+        made = read(payload, 2, ("x", "y"), grid)
+        np.testing.assert_array_equal(made.samples, [[1, 2], [3, np.nan]])
+        assert made.times.tolist() == [1_700_000_000_000_500_000, 1_700_000_000_020_000_000]
+    wrongs = (b"{}", b'{"x": 1, "y": 2}', b'{"at": "noon", "x": 1, "y": 2}', b'{"at": true, "x": 1}', b"7", b"[]")
+    for wrong in (*wrongs, b"[[1700000000020, 3, null]]"):
+        with pytest.raises(MalformedError):
+            of_json(wrong, 2, ("x", "y"), grid)
+    with pytest.raises(MalformedError, match="2 values, 3 were declared"):
+        of_line(b"1,2", 2, grid)
