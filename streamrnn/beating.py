@@ -156,7 +156,7 @@ class Beats(Stage):
         here = energies[:, first : first + time]
         peak = (here > highest[:, :time]) & (here >= highest[:, self.apart + 1 : self.apart + 1 + time])
         peaks = peak.to(energies) * above[:, first : first + time]
-        return peaks.reshape(len(peaks), -1, self.hop)
+        return peaks.reshape(peaks.shape[0], -1, self.hop)
 
     def _shape(self, samples: Tensor, at: Tensor) -> Tensor:
         """(batch, frames, points) about the beats at `at`, without the baseline."""
