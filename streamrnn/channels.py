@@ -7,8 +7,7 @@ they come in, the same is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -57,13 +56,11 @@ class ChannelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     below_hz: Annotated[int, Meta(ge=0)] = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(NamedTuple):
     """What is remembered: the samples of the second that is not over, and of each channel how long it stands still."""
 
     pieces: tuple[Samples, ...]
     second: int  # which one they are of
-    waiting: int  # samples in the pieces
     value: NDArray[np.float32]  # (channels,), of the last second; NaN if it moved
     still: NDArray[np.int64]  # (channels,), samples of the stream for which it was that
     conditions: tuple[str, ...]  # of each channel what was told of it last, "" if nothing
@@ -79,12 +76,13 @@ class ChannelWatch:
         self._frozen = round(config.frozen_s * rate)
         self._share = config.saturated
         self._scale = _SCALE * (config.full_scale or full_scale)
+        n = len(self._names)
+        self._moving = np.full(n, np.nan, np.float32), np.zeros(n, np.int64)
         self._moves: NDArray[np.bool_] = np.array([name not in config.still for name in self._names])
 
     def initial_state(self) -> Watched:
         """Of a stream that has not begun."""
-        n = len(self._names)
-        return Watched((), 0, 0, np.full(n, np.nan, np.float32), np.zeros(n, np.int64), ("",) * n)
+        return Watched((), 0, *self._moving, ("",) * len(self._names))
 
     def step(self, item: Chunk | Gap, state: Watched) -> tuple[list[Note], Watched]:
         """What is to be said of the channels once these samples were heard; a gap says nothing of them."""
@@ -92,9 +90,8 @@ class ChannelWatch:
             return [], state
         second = item.start // self._rate
         # The most chunks only join the others of their second.
-        if second == state.second and item.end < (second + 1) * self._rate:
-            pieces, waiting = (*state.pieces, item.samples), state.waiting + len(item.samples)
-            return [], replace(state, pieces=pieces, waiting=waiting)
+        if second == state.second and item.start + len(item.samples) < (second + 1) * self._rate:
+            return [], Watched((*state.pieces, item.samples), *state[1:])
         notes: list[Note] = []
         at = 0
         while at < len(item.samples):
@@ -103,7 +100,7 @@ class ChannelWatch:
                 state = self._judged(item.stream, state, notes, second)
             end = min(len(item.samples), at + (second + 1) * self._rate - item.start - at)
             piece = item.samples[at:end]
-            state = replace(state, pieces=(*state.pieces, piece), waiting=state.waiting + len(piece))
+            state = Watched((*state.pieces, piece), *state[1:])
             at = end
             if item.start + at == (second + 1) * self._rate:
                 state = self._judged(item.stream, state, notes, second + 1)
@@ -112,8 +109,13 @@ class ChannelWatch:
     def _judged(self, stream: str, state: Watched, notes: list[Note], second: int) -> Watched:
         """A second is over; `second` is the next."""
         if not state.pieces:
-            return replace(state, second=second)
+            return state._replace(second=second)
         samples = np.concatenate(state.pieces) if len(state.pieces) > 1 else state.pieces[0]
+        low, high = samples.min(axis=0), samples.max(axis=0)
+        # The most seconds are of channels that move, and have before. With a NaN it is not so.
+        loud = bool(self._scale) and max(high.max(), -low.min()) >= self._scale
+        if (high > low).all() and not loud and not any(state.conditions):
+            return Watched((), second, *self._moving, state.conditions)
         lowest, highest = np.fmin.reduce(samples, axis=0), np.fmax.reduce(samples, axis=0)
         gone: NDArray[np.bool_] = np.isnan(lowest)
         value = np.where(lowest == highest, lowest, np.float32(np.nan))
@@ -132,7 +134,7 @@ class ChannelWatch:
                 if before != condition:
                     text = self._said(i, condition, value[i], int(still[i]))
                     notes.append(Note(stream, condition or RECOVERED, text))
-        return Watched((), second, 0, value, still, now)
+        return Watched((), second, value, still, now)
 
     def _said(self, channel: int, condition: str, value: float, still: int) -> str:
         what = {

@@ -24,17 +24,20 @@ class Placing:
     def __init__(self, opened: Opened, config: SourceConfig, names: Sequence[str], order: Sequence[int]) -> None:
         """`names` are those of its channels in the `order` in which the engine has them; () as they come."""
         settings = config if isinstance(config, SensorConfig) else SensorConfig()
-        self._stream, self._channels, self._order = opened.stream, opened.channels, list(order)
+        self._stream, self._shape, self._order = opened.stream, (opened.channels,), list(order)
         self.timed = opened.timed and settings.grid.timed
         self._grids = (Grid(settings.grid, opened.rate),) if self.timed else ()
         self._placed = Grid.initial_state(opened.channels)
         self._told, self._tell_at = 0, 1
         self._why = MISSING
         watched = isinstance(config, SensorConfig) and opened.rate <= settings.watch.below_hz
-        self._watches = (ChannelWatch(settings.watch, opened.rate, names, opened.full_scale),) if watched else ()
+        self._watches: tuple[ChannelWatch, ...] = (
+            (ChannelWatch(settings.watch, opened.rate, names, opened.full_scale),) if watched else ()
+        )
         self._watched = tuple(watch.initial_state() for watch in self._watches)
         self._names = tuple(names)
         self._plain = not self._order and not self.timed and not watched
+        self._counted = not self._order and not self.timed and watched
 
     @property
     def tally(self) -> Tally:
@@ -56,8 +59,12 @@ class Placing:
         """The same in samples of the engine. Raises StreamError for rows that are not of the stream's make."""
         if self._plain or isinstance(item, Note):
             return (item,)
+        if self._counted and isinstance(item, Chunk) and item.samples.shape[1:] == self._shape:  # the most there are
+            notes, state = self._watches[0].step(item, self._watched[0])
+            self._watched = (state,)
+            return (item, *notes) if notes else (item,)
         if isinstance(item, Chunk):
-            if item.samples.ndim != 2 or item.samples.shape[1] != self._channels:
+            if item.samples.shape[1:] != self._shape:
                 return (item,)  # the engine says what is wrong with it
             if self._order:
                 item = dataclasses.replace(item, samples=item.samples[:, self._order])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from streamrnn import closing, wire
 from streamrnn.closing import Part
 from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
+from streamrnn.pool import Serving
 from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
@@ -47,6 +48,12 @@ class Publisher:
         self._hello_at = 0.0
         self._asked = False
 
+    def serve(self, servings: Sequence[Serving]) -> None:
+        """These bundles are served from now on: who asks is told so."""
+        self.bundles = tuple(each.ref for each in servings)
+        takes = {each.name: each.recognizer.config.inputs for each in servings}
+        self.inputs = {name: channels for name, channels in takes.items() if channels}
+
     def opened(self, stream: str, rate: int, channels: int, run: str = "") -> None:
         """A stream begins, or goes on in the `run` of who brings it; without one its samples are counted anew.
 
@@ -56,11 +63,6 @@ class Publisher:
         self._counted += 1
         self._countings[stream] = run or f"{self.run}.{self._counted}"
         self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
-
-    def serves(self, bundles: Mapping[BundleRef, tuple[Channel, ...]]) -> None:
-        """These are served from now on, and take these channels, where a bundle knows them."""
-        self.bundles = tuple(bundles)
-        self.inputs = {bundle.name: channels for bundle, channels in bundles.items() if channels}
 
     def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
         """A stream goes on of which the daemon before has told so many lost samples, by each of these bundles."""

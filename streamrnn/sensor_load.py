@@ -1,6 +1,7 @@
 """What a daemon costs that hears many sensors at once, beside one that only takes their samples and answers.
 
   python -m streamrnn.sensor_load activity.bundle --streams 200 --seconds 30
+  python -m streamrnn.sensor_load activity.bundle --times --engine '{streams_a_step: 128}'
 
 Both daemons run at the same time, each a process of its own, and are brought the same rows in real time; what is told
 is the time of a processor that each used, so what else the machine does matters little.
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from msgspec import UNSET
 
 from streamrnn import bundle as bundles
 from streamrnn import ingest
+from streamrnn.config import parse_yaml
 from streamrnn.ingest import Credit, Data, Start
 
 _ECHO = "echo"
@@ -101,8 +103,13 @@ def echo() -> None:
             results.send_multipart([f"v1/segment/{header.stream}/echo/".encode(), msgspec.json.encode(told)])
 
 
-def measure(bundle: str, *, streams: int, chunk: int, seconds: float, timed: bool) -> dict[str, Cost]:
-    """What each of the two used, by name, for streams of a bundle's make in chunks of so many samples."""
+def measure(
+    bundle: str, *, streams: int, chunk: int, seconds: float, timed: bool, engine: dict[str, Any]
+) -> dict[str, Cost]:
+    """What each of the two used, by name, for streams of a bundle's make in chunks of so many samples.
+
+    `engine` is that part of the daemon's config.
+    """
     path = bundles.locate(bundle)
     recognizer = bundles.read(path).recognizer
     rate, channels = recognizer.rate, recognizer.channels
@@ -118,7 +125,7 @@ def measure(bundle: str, *, streams: int, chunk: int, seconds: float, timed: boo
             "sources": [{"kind": "zeromq", "endpoint": _ANY_PORT, "max_streams": streams}],
             "sinks": [{"kind": "zeromq", "endpoint": _ANY_PORT}],
             "control": {"endpoint": _ANY_PORT},
-            "engine": {"max_streams": streams},
+            "engine": {"max_streams": streams, **engine},
         }
         config.write_text(json.dumps(document))
         python = [sys.executable, "-m"]
@@ -171,12 +178,13 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=10, metavar="N", help="samples of a message; %(default)d")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S")
     parser.add_argument("--times", action="store_true", help="each sample with its time, put onto the grid")
+    parser.add_argument("--engine", type=parse_yaml, default={}, metavar="YAML", help="settings of the daemon's engine")
     parser.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.echo:
         echo()
     shape = {"streams": arguments.streams, "chunk": arguments.chunk, "seconds": arguments.seconds}
-    costs = measure(arguments.bundle, **shape, timed=arguments.times)
+    costs = measure(arguments.bundle, **shape, timed=arguments.times, engine=arguments.engine)
     for name, cost in costs.items():
         print(f"{name}: {100 * cost.cpu:.1f} % of a core for {cost.messages:.0f} messages a second")
     mine, beside = costs[arguments.bundle].cpu, costs[_ECHO].cpu

@@ -133,8 +133,7 @@ class Service:
             promise = bundle.promise(there)
             if promise:
                 yield f"bundle {each.path}: {promise}"
-        shared = f", in {self.config.workers} workers" if self.config.workers > 1 else ""
-        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles{shared}"
+        yield self._admission.describe(self._engine.servings)
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks[self._added :]:
@@ -233,6 +232,7 @@ class Service:
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
+        self._clips.know(there for there, _ in bundles)
         proved = [self._admission.measured(each) for each in assembly.serve(config, bundles)]
         return bundles, assembly.placed(self.config, bundles, proved, self._watch)
 
@@ -303,7 +303,7 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.serves({each.ref: each.recognizer.config.inputs for each in self._engine.servings})
+        self._publisher.serve(self._engine.servings)
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)

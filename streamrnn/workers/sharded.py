@@ -141,6 +141,12 @@ class Sharded:
             self._crew.hear(left)
         return self._crew.kept
 
+    def snapshot(self, stream: str) -> Snapshot:
+        """One of a stream. Raises StreamError if it is not settled, or its worker is not so far in a moment."""
+        for taken in self.snapshots([stream]).values():
+            return taken
+        raise StreamError(f"{stream}: samples of it wait to be heard; ask again")
+
     def push(self, stream: str, start: int, samples: NDArray[Any]) -> None:
         """Samples `(time, channels)` of an open stream. Raises StreamError as an engine here would."""
         share, followed = self._found(stream)
