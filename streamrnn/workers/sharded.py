@@ -143,9 +143,10 @@ class Sharded:
 
     def snapshot(self, stream: str) -> Snapshot:
         """One of a stream. Raises StreamError if it is not settled, or its worker is not so far in a moment."""
-        for taken in self.snapshots([stream]).values():
-            return taken
-        raise StreamError(f"{stream}: samples of it wait to be heard; ask again")
+        taken = self.snapshots([stream])
+        if stream not in taken:
+            raise StreamError(f"{stream}: samples of it wait to be heard; ask again")
+        return taken[stream]
 
     def push(self, stream: str, start: int, samples: NDArray[Any]) -> None:
         """Samples `(time, channels)` of an open stream. Raises StreamError as an engine here would."""
