@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from streamrnn import bundle, sources, workers
+from streamrnn import bundle, places, sources, workers
 from streamrnn.bundle import Bundle
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Serving, serving
@@ -17,6 +17,14 @@ from streamrnn.recognizer import Recognizer
 from streamrnn.sources import SourceConfig
 from streamrnn.watch import Watch
 from streamrnn.wire import NOBODY, Status
+
+
+def check(config: DaemonConfig) -> list[str]:
+    """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
+    places.check_there(config)
+    names = [there.recognizer.name for there, _ in bundles(config)]
+    source_configs(config, names)
+    return names
 
 
 def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:

@@ -9,6 +9,7 @@ state counts in beats.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,8 +29,23 @@ _RHYTHM = 17
 _FORM, _CHANGES = 14, 6
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Frame by frame: whether there is a beat, which sample of the frame it is in, its energy, what follows, its shape.
+
+    (batch, frames) each; `ahead` is (batch, frames, samples) of energy from 0.2 s after the beat on, `shape` (batch,
+    frames, points) without the baseline. Where there is no beat `told` is 0 and the rest anything.
+    """
+
+    told: Tensor
+    place: Tensor
+    power: Tensor
+    ahead: Tensor
+    shape: Tensor
+
+
 class Beats(Stage):
-    """Samples of one lead -> frames: whether a beat is told, 17 values of rhythm, 14 of form, 6 of how its shape changed.
+    """Samples of one lead -> frames: whether there is a beat, 17 values of rhythm, 14 of form, 6 of change of shape.
 
     Rhythm is in logarithms of ratios of the times between beats to their means, also over how irregular they are by
     themselves: in atrial fibrillation every beat is early or late and none is premature. Form compares with the mean
@@ -46,7 +62,7 @@ class Beats(Stage):
         self.apart, self.hop = round(0.2 * rate), round(hop)
         if abs(hop - self.hop) > 1e-6 or not 1 <= self.hop <= self.apart:
             raise ConfigError(
-                f"hop_ms: {config.hop_ms:g} ms are {hop:g} samples at {rate:g} Hz; choose a whole number, 200 ms at most"
+                f"hop_ms: {config.hop_ms:g} ms are {hop:g} samples at {rate:g} Hz; choose whole ones, 200 ms at most"
             )
         self.short, self.long, self.energy = round(0.025 * rate), round(0.108 * rate), round(0.092 * rate)
         self.base, self.point = round(0.6 * rate), round(_POINT_MS * rate / 1000.0)
@@ -68,7 +84,9 @@ class Beats(Stage):
         self.kept = max(2**self.level, self.lag + self.apart)
         self.reach = round(_LONGEST_S * rate / self.hop)
         frames_a_second = rate / self.hop
-        self.few, self.some, self.many = (round(math.log2(seconds * frames_a_second)) for seconds in (12.8, 51.2, 204.8))
+        self.few, self.some, self.many = (
+            round(math.log2(seconds * frames_a_second)) for seconds in (12.8, 51.2, 204.8)
+        )
         self.delay = wait
         self.width = 1 + _RHYTHM + _FORM + _CHANGES
 
@@ -111,8 +129,8 @@ class Beats(Stage):
         ahead = torch.gather(energies, 1, ahead.flatten(1)).reshape(ahead.shape)
         shape = self._shape(samples, at) * told[..., None]
 
-        rhythm, form, after = self._compared(state, told, place, power, ahead, shape)
-        y = torch.cat([told[..., None], rhythm * told[..., None], form * told[..., None]], dim=2)
+        compared, after = self._compared(state, _Found(told, place, power, ahead, shape))
+        y = torch.cat([told[..., None], compared * told[..., None]], dim=2)
         after |= {
             "origin": origin,
             "count": count[:, -1:],
@@ -138,7 +156,7 @@ class Beats(Stage):
         here = energies[:, first : first + time]
         peak = (here > highest[:, :time]) & (here >= highest[:, self.apart + 1 : self.apart + 1 + time])
         peaks = peak.to(energies) * above[:, first : first + time]
-        return peaks.reshape(len(peaks), -1, self.hop)
+        return peaks.reshape(peaks.shape[0], -1, self.hop)
 
     def _shape(self, samples: Tensor, at: Tensor) -> Tensor:
         """(batch, frames, points) about the beats at `at`, without the baseline."""
@@ -149,10 +167,9 @@ class Beats(Stage):
         places = first[..., None] + torch.arange(_POINTS, device=at.device) * self.point
         return torch.gather(points, 1, places.flatten(1)).reshape(places.shape)
 
-    def _compared(
-        self, state: State, told: Tensor, place: Tensor, power: Tensor, ahead: Tensor, shape: Tensor
-    ) -> tuple[Tensor, Tensor, State]:
-        """Rhythm (batch, frames, 17), form and changes, and the state of it; of frames without a beat anything."""
+    def _compared(self, state: State, found: _Found) -> tuple[Tensor, State]:
+        """Rhythm, form and changes (batch, frames, 37), and the state of it; of frames without a beat anything."""
+        told, place, power = found.told, found.place, found.power
         frames, reach = told.shape[1], self.reach
         tail = state["places"]
         order = torch.arange(reach + frames).to(told) * self.hop + 1
@@ -174,7 +191,7 @@ class Beats(Stage):
         irregular, uneven = apart.amin(dim=-1).clamp_max(0.2), apart[..., 0].clamp_max(0.2)
         same = (apart.amin(dim=-1) < 0.05).to(told)
 
-        own = torch.cat([torch.stack([beat, irregular, uneven, same, power], dim=-1), shape], dim=-1)
+        own = torch.cat([torch.stack([beat, irregular, uneven, same, power], dim=-1), found.shape], dim=-1)
         own = torch.cat([torch.ones_like(own[..., :1]), own], dim=-1)
         # The first beat has no time since the last one, and one after a long pause none that says anything.
         counts = (told * known.to(told))[..., None]
@@ -186,26 +203,26 @@ class Beats(Stage):
         strength = middle[..., 5:6].clamp_min(1e-6)
         # The first place where energy rises again counts most; if there is none, the next beat is as far as one sees.
         left = torch.arange(self.lag - self.apart, 0, -1).to(told)
-        coming = (self.lag - ((ahead > 0.5 * strength).to(told) * left).amax(dim=2)) / self.rate
+        coming = (self.lag - ((found.ahead > 0.5 * strength).to(told) * left).amax(dim=2)) / self.rate
         rhythm = _rhythm(logs, coming.log(), _interval(short), middle, long)
 
-        forms = torch.cat([tail[..., 5:], shape], dim=1)
+        forms = torch.cat([tail[..., 5:], found.shape], dim=1)
         other = torch.gather(forms, 1, back[..., None].expand(-1, -1, _POINTS))
-        shape, usual = shape / (4 * strength), middle[..., 6:] / (4 * strength)
+        shape, usual = found.shape / (4 * strength), middle[..., 6:] / (4 * strength)
         change = shape - usual
         size = change.abs().mean(dim=-1, keepdim=True)
         scatter = torch.cat([torch.ones_like(size), size.clamp_max(0.3)], dim=-1)
         scatters = torch.cat([state["scatter"], scatter * counts], dim=1)
         spread = _before(scatters, self.some, scatter)[..., 1:]
-        form = _form(shape, usual, other, change, (power[..., None] / strength).clamp_min(1e-3).log(), size, spread)
+        form = _form((shape, usual, other), (power[..., None] / strength).clamp_min(1e-3).log(), size, spread)
+        parts = change.reshape(*change.shape[:2], _CHANGES, -1).mean(dim=-1).clamp(-3, 3)
         after = {
             "places": torch.cat([torch.stack(kept, dim=-1), forms], dim=-1)[:, frames:],
             "beats": beats[:, frames:],
             "rhythms": rhythms[:, frames:],
             "scatter": scatters[:, frames:],
         }
-        parts = change.reshape(*change.shape[:2], _CHANGES, -1).mean(dim=-1).clamp(-3, 3)
-        return rhythm, torch.cat([form, parts], dim=-1), after
+        return torch.cat([rhythm, form, parts], dim=-1), after
 
 
 def _rhythm(logs: list[Tensor], coming: Tensor, short: Tensor, middle: Tensor, long: Tensor) -> Tensor:
@@ -226,10 +243,10 @@ def _interval(means: Tensor) -> Tensor:
     return means[..., 1].clamp_min(_SHORTEST_S).log()
 
 
-def _form(
-    shape: Tensor, usual: Tensor, other: Tensor, change: Tensor, power: Tensor, size: Tensor, spread: Tensor
-) -> Tensor:
-    """How much a shape is like the usual one, in all and in parts, how large and how quick it is."""
+def _form(shapes: tuple[Tensor, Tensor, Tensor], power: Tensor, size: Tensor, spread: Tensor) -> Tensor:
+    """How much a shape is like the usual one and the one before, in all and in parts, how large and how quick it is."""
+    shape, usual, other = shapes
+    change = shape - usual
     parts = [_log(change[..., part].abs().mean(dim=-1, keepdim=True)) for part in (slice(0, 5), slice(5, 10))]
     parts.append(_log(change[..., 10:].abs().mean(dim=-1, keepdim=True)))
     area, theirs = (_log(each[..., 5:13].abs().sum(dim=-1, keepdim=True)) for each in (shape, usual))

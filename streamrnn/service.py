@@ -337,14 +337,6 @@ class Service:
             inlet.source.close()
 
 
-def check(config: DaemonConfig) -> list[str]:
-    """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
-    places.check_there(config)
-    names = [there.recognizer.name for there, _ in assembly.bundles(config)]
-    assembly.source_configs(config, names)
-    return names
-
-
 def _milliseconds(seconds: float) -> int:
     # Rounded up: a poll that returns too early would only be repeated.
     return int(seconds * 1000) + 1

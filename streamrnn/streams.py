@@ -143,7 +143,7 @@ class Streams:
             sample = fresh[stream][1].expected if stream in fresh else self._engine.counts(stream).expected
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
         for tap in self._taps:
-            tap.settle(self._engine.snapshot)
+            tap.settle(self._engine.snapshots)
 
     def reset(self, stream: str) -> None:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
@@ -236,7 +236,7 @@ class Streams:
         inlet.streams.add(stream)
         self.opened += 1
         for tap in self._taps:
-            tap.opened(item, self._engine.counts(stream), self._engine.snapshot)
+            tap.opened(item, self._engine.counts(stream), self._engine.snapshots)
         self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             told = each.lost - sum(lost.end - lost.start for lost in each.untold)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import peers
 import pytest
 import zmq
 
+import peers
 from streamrnn import ingest, security
 from streamrnn.calls import CallError
-from streamrnn.chunk import Chunk, Ended, Item, Opened
+from streamrnn.chunk import Chunk, Ended, Item
 from streamrnn.cli import main
 from streamrnn.client import Control as Caller
 from streamrnn.control import Control, ControlConfig

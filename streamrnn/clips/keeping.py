@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,6 @@ from streamrnn.clips.clip import Clip
 from streamrnn.clips.folder import Folder
 from streamrnn.clips.tapes import Spans, Tape
 from streamrnn.control import Control, NoParams
-from streamrnn.errors import StreamError
 from streamrnn.events import Heard
 from streamrnn.metrics import Meter
 from streamrnn.sessions import Counts
@@ -43,8 +42,8 @@ _NO_MEMORY = "memory_bytes is used up"
 _TOO_SLOW = "the disk is too slow"
 
 
-Taken = Callable[[str], Snapshot]
-"""All that is remembered of a stream now. Raises StreamError while some of its samples wait to be heard."""
+Taken = Callable[[Sequence[str]], Mapping[str, Snapshot]]
+"""All that is remembered now of those of these streams of which no sample waits to be heard."""
 
 
 class OfStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -244,10 +243,7 @@ class Clips(Sink):
 
     def _remember(self, stream: str, tape: Tape, taken: Taken) -> None:
         """Keep what is remembered of a stream now, if it is due and there is room for it."""
-        if not tape.due:
-            return
-        with contextlib.suppress(StreamError):  # some of its samples wait
-            now = taken(stream)
+        for now in taken([stream]).values() if tape.due else ():
             if self._reserved + snapshot.size(now) <= self._config.memory_bytes:
                 self._reserved -= tape.nbytes
                 tape.snapshots.take(now)
