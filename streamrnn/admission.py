@@ -12,6 +12,7 @@ from streamrnn.daemon_config import LimitsConfig
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import StreamError
 from streamrnn.hearing import Hearing
+from streamrnn.summary import counted
 
 _ROWS, _CHUNK_S, _ROUNDS = 16, 0.1, 6
 
@@ -59,6 +60,11 @@ class Admission:
         """How many streams there is room for if all of these hear each."""
         each = sum(serving.cost for serving in servings)
         return min(self.max_streams, self._workers * max(1, int(self._max_load / each))) if each else self.max_streams
+
+    def describe(self, servings: Sequence[Serving]) -> str:
+        """The same, for people."""
+        shared = f", in {self._workers} workers" if self._workers > 1 else ""
+        return f"room for {counted(self.capacity(servings), 'stream')} in all bundles{shared}"
 
     def check(self, engine: Hearing, stream: str, bundles: Sequence[str]) -> None:
         """Raises StreamError, with the reason, if there is no room for a stream that these hear; none named: all."""

@@ -133,8 +133,7 @@ class Service:
             promise = bundle.promise(there)
             if promise:
                 yield f"bundle {each.path}: {promise}"
-        shared = f", in {self.config.workers} workers" if self.config.workers > 1 else ""
-        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles{shared}"
+        yield self._admission.describe(self._engine.servings)
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks[self._added :]:

@@ -188,7 +188,8 @@ def test_a_stream_goes_on_from_a_snapshot_of_a_worker_as_from_one_taken_here(cre
     cut = len(samples) // 2 + 100
     crewed.engine.open("mic", RATE, 1)
     crewed.engine.push("mic", 0, samples[:cut])
-    taken = crewed.engine.snapshots(["mic"])["mic"]
+    crewed.heard()
+    taken = crewed.engine.snapshot("mic")
     assert (taken.expected, taken.heard) == (cut, cut)
     here = Engine([serving])
     here.restore(taken)
