@@ -93,7 +93,7 @@ def check_there(config: Any) -> None:
             raise ConfigError(f"{where}: {path}: there is no folder {path.parent}; run: mkdir -p {path.parent}")
         there = path if os.path.exists(path) else path.parent
         if not os.access(there, os.W_OK):
-            raise ConfigError(f"{where}: {path}: this user may not write to {there}; choose another file")
+            raise ConfigError(f"{where}: {path}: this user may not write to {there}; choose another path")
     for where, folder in keys(config):
         if not os.path.exists(folder / _SERVER):
             lacks = f"has no {_SERVER}" if os.path.isdir(folder) else "there is no such folder"
