@@ -1,11 +1,11 @@
-"""Features that look back far: values of a day or a week before, and a stream measured by its own past."""
+"""Features that look back far: values of a day or a week before, and a stream measured by its own past or begin."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from streamrnn.recognizer import LagConfig, StandardiseConfig
+from streamrnn.recognizer import AnchorConfig, LagConfig, StandardiseConfig
 from streamrnn.stage import Inputs, Stage, State
 
 _FLAT = 1e-3  # the least deviation, as a share of the values: what is flatter is noise of the last digit
@@ -67,3 +67,35 @@ class Standardise(Stage):
         scaled = (moved - mean) / torch.maximum(variance.sqrt(), least)
         after = {"tail": joined[:, x.shape[1] :], "origin": origin, "begun": torch.ones_like(state["begun"])}
         return scaled.clamp(-self.most, self.most), after
+
+
+class Anchor(Stage):
+    """Values over the mean and deviation of the stream's first frames, those that were heard so far while it is young."""
+
+    def __init__(self, config: AnchorConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.frames, self.width = config.frames, inputs.width
+
+    def initial_state(self, batch: int) -> State:
+        """Nothing was heard: `origin` is the first frame, `sums` are of what lies off it and its square, and a count."""
+        return {
+            "origin": torch.zeros(batch, self.width),
+            "sums": torch.zeros(batch, 2 * self.width),
+            "count": torch.zeros(batch, 1),
+        }
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> the same shape."""
+        before = state["count"]
+        # Counted from the first value, squares keep their digits where values are large and vary little.
+        origin = torch.where(before > 0, state["origin"], x[:, 0])
+        moved = x - origin[:, None]
+        count = before[:, None] + torch.ones_like(x[..., :1]).cumsum(dim=1)
+        taken = torch.cat([moved, moved * moved], dim=-1) * (count <= self.frames)
+        sums = state["sums"][:, None] + taken.cumsum(dim=1)
+        count = count.clamp_max(self.frames)
+        mean, square = sums[..., : self.width] / count, sums[..., self.width :] / count
+        deviation = (square - mean * mean).clamp_min(0.0).sqrt()
+        least = _FLAT * (mean + origin[:, None]).abs() + 1e-6
+        scaled = torch.asinh((moved - mean) / torch.maximum(deviation, least))
+        return scaled, {"origin": origin, "sums": sums[:, -1], "count": count[:, -1]}
