@@ -136,9 +136,7 @@ class Watch(ABC):
         """The alarms that are still up end with the stream, or where their score fell before it."""
         return [self._over(int(row), track) for row in np.flatnonzero(track["opened"] >= 0)]
 
-    def _frame(
-        self, row: int, score: float, said: tuple[Part, Part], track: Track, found: list[Found]
-    ) -> None:
+    def _frame(self, row: int, score: float, said: tuple[Part, Part], track: Track, found: list[Found]) -> None:
         frame = int(track["frame"][row])
         if score >= self.leave:
             track["fell"][row] = -1
