@@ -1,4 +1,4 @@
-"""Features that look back far: values of a day or a week before, and a stream measured by its own past or begin."""
+"""Features that look back far: values of a day or a week before, and a stream measured by its own past."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class Standardise(Stage):
 
 
 class Anchor(Stage):
-    """Values over the mean and deviation of the stream's first frames, those that were heard so far while it is young."""
+    """Values over the mean and deviation of the stream's first frames; while it is young, of those that were heard."""
 
     def __init__(self, config: AnchorConfig, inputs: Inputs) -> None:
         super().__init__()
         self.frames, self.width = config.frames, inputs.width
 
     def initial_state(self, batch: int) -> State:
-        """Nothing was heard: `origin` is the first frame, `sums` are of what lies off it and its square, and a count."""
+        """Nothing was heard: `origin` is the first frame, `sums` are of what lies off it and of its square."""
         return {
             "origin": torch.zeros(batch, self.width),
             "sums": torch.zeros(batch, 2 * self.width),

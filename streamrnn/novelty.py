@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from streamrnn.decoders import Track, summed
+from streamrnn.errors import ConfigError
 from streamrnn.recognizer import AnchorConfig, NotNegative, Positive, Recognizer
 from streamrnn.registry import register
 from streamrnn.watching import Part, Watch, WatchConfig
 
 _HALF = 0.05  # of a range, beyond its end: a score of a half
-# A stream has a season where it differs from itself a season before by less than this share of what it does from others.
+# Where a stream has a season, its distance from itself one before is below this share of the mean over all of them.
 _SEASONAL = 0.5
-Spans = Annotated[tuple[NotNegative, ...], Meta(min_length=1)]
+Spans = tuple[NotNegative, ...]
 
 
 @register("decoder", "streamrnn.novelty:Novelty")
@@ -43,6 +43,11 @@ class NoveltyConfig(WatchConfig, frozen=True, tag="novelty"):
     season_smooth_ms: NotNegative = 0.0
     memory_ms: NotNegative = 0.0
     least_range: Positive = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.levels_ms and not self.errors_ms:
+            raise ConfigError("levels_ms, errors_ms: both are empty, which follows nothing; give a span to one of them")
 
 
 class Novelty(Watch):

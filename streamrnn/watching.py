@@ -1,4 +1,4 @@
-"""What watches a stream by its forecasts: debounced alarms with who is to blame, forecasts and scores as they are due."""
+"""What watches a stream by its forecasts: debounced alarms with who is to blame, forecasts and scores when due."""
 
 from __future__ import annotations
 
