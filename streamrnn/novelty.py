@@ -31,16 +31,16 @@ class NoveltyConfig(WatchConfig, frozen=True, tag="novelty"):
 
     A stream may also be held against itself a day or a week before: of `seasons_ms` each stream finds the one by which
     it differs least from itself, if there is one that makes the difference half of what it is by all of them. That
-    difference, averaged over `season_smooth_ms`, is one measure more.
+    difference, averaged over `smooth_ms`, is one measure more.
 
     How far the records of a noise lie apart depends little on what kind of noise it is, and the longer a stream was
     heard the rarer they are: so one threshold does for streams that have nothing in common.
     """
 
+    smooth_ms: NotNegative = 0.0
     levels_ms: Spans = (0.0,)
     errors_ms: Spans = (0.0,)
     seasons_ms: tuple[Positive, ...] = ()
-    season_smooth_ms: NotNegative = 0.0
     memory_ms: NotNegative = 0.0
     least_range: Positive = 0.01
 
@@ -61,8 +61,8 @@ class Novelty(Watch):
             [max(1, frames(each)) for each in spans] for spans in (config.levels_ms, config.errors_ms)
         )
         self.seasons = [max(1, frames(each)) for each in config.seasons_ms]
-        self.smooth = max(1, frames(config.season_smooth_ms))
-        self.longest = max(*self.levels, *self.errors, *(each + self.smooth for each in self.seasons))
+        self.smooth = max(1, frames(config.smooth_ms))
+        self.longest = max([*self.levels, *self.errors, *(each + self.smooth for each in self.seasons)])
         self.memory, self.least = frames(config.memory_ms), config.least_range
         # The frame in which each measure first is one: all that it averages was seen, and had been forecast. Before an
         # anchor holds, values do not stand for the same.

@@ -14,6 +14,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.events import Alarm
 from streamrnn.memories import Anchor
 from streamrnn.novelty import NoveltyConfig
+from streamrnn.operating import Det, Point
 from streamrnn.recognizer import AnchorConfig
 from streamrnn.stage import Inputs
 from streamrnn.testing import check_decoder
@@ -21,7 +22,7 @@ from streamrnn.testing.torch import check_stage
 
 torch.set_num_threads(1)
 DAILY = NoveltyConfig(
-    levels_ms=(0, 8000), errors_ms=(8000,), seasons_ms=(9000, 24_000), season_smooth_ms=4000, probation_ms=500_000
+    levels_ms=(0, 8000), errors_ms=(8000,), seasons_ms=(9000, 24_000), smooth_ms=4000, probation_ms=500_000
 )
 
 WITHOUT = msgspec.structs.replace(DAILY, seasons_ms=())
@@ -37,9 +38,9 @@ def alarms(config: NoveltyConfig, seen: NDArray[np.float64]) -> list[int]:
 @pytest.mark.parametrize(
     "config",
     [
-        NoveltyConfig(enter=0.3, leave=0.3),
+        NoveltyConfig(enter=0.3, leave=0.3, levels_ms=()),
         NoveltyConfig(levels_ms=(0, 4000), errors_ms=(3000, 9000), memory_ms=50_000, hold_ms=3000),
-        NoveltyConfig(seasons_ms=(3000, 7000), season_smooth_ms=2000, enter=0.2, leave=0.1, refractory_ms=9000),
+        NoveltyConfig(seasons_ms=(3000, 7000), smooth_ms=2000, enter=0.2, leave=0.1, refractory_ms=9000),
     ],
 )
 def test_the_law_holds(config: NoveltyConfig) -> None:
@@ -89,6 +90,16 @@ def test_what_has_no_season_is_held_against_none() -> None:
 def test_a_decoder_that_follows_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="follows nothing"):
         NoveltyConfig(levels_ms=(), errors_ms=())
+
+
+def test_a_budget_is_settled_by_what_a_bundle_kept_of_its_measuring() -> None:
+    config = msgspec.structs.replace(DAILY, max_false_accepts_per_hour=1.0)
+    rare = Point(0.7, 0.7, 5, 0.5, 0.3, 0.9, 0, 0.0, 0.0, 0.1)
+    det = Det(1, 10.0, 600.0, {}, (rare,), decoders.beside_thresholds(config))
+    kept = msgspec.json.decode(msgspec.json.encode(det), type=Det)
+    settled = decoders.settle(config, kept)
+    assert isinstance(settled, NoveltyConfig)
+    assert settled.enter == 0.7
 
 
 def test_the_channel_that_left_its_range_is_to_blame() -> None:

@@ -31,7 +31,8 @@ def begin(network: Network, pieces: Sequence[Piece], settle: int) -> None:
     if not count:
         raise RecordingError("every recording is shorter than what it takes to settle; lower material.settle_ms")
     gram = sum(table.T @ table for table, _ in tables) + _RIDGE * np.eye(tables[0][0].shape[1])
-    weights: Values = np.linalg.solve(gram, sum(table.T @ wanted for table, wanted in tables))
+    moment = sum(table.T @ wanted for table, wanted in tables)
+    weights: Values = np.asarray(np.linalg.solve(gram, moment), np.float64)
     off = sum(((wanted - table @ weights) ** 2).sum(axis=0) for table, wanted in tables) / count
     made = (weights[:-1], weights[-1], np.log(np.maximum(off, 1e-8)))
     head.stand_on(*(torch.from_numpy(each).float() for each in made))
