@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamrnn.recognizer import LagConfig, PastConfig, StandardiseConfig
+from streamrnn.recognizer import AnchorConfig, LagConfig, PastConfig, StandardiseConfig
 from streamrnn.stage import Inputs, Stage, State
 
 _FLAT = 1e-3  # the least deviation, as a share of the values: what is flatter is noise of the last digit
@@ -103,3 +103,35 @@ def sums_of(values: Tensor, doublings: int) -> Tensor:
     lines = functional.conv1d(lines, torch.ones(1, 1, near).to(values))
     lines = functional.conv1d(lines, torch.ones(1, 1, far).to(values), dilation=near)
     return lines[:, 0].reshape(values.shape[0], values.shape[2], -1).transpose(1, 2)
+
+
+class Anchor(Stage):
+    """Values over the mean and deviation of the stream's first frames; while it is young, of those that were heard."""
+
+    def __init__(self, config: AnchorConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.frames, self.width = config.frames, inputs.width
+
+    def initial_state(self, batch: int) -> State:
+        """Nothing was heard: `origin` is the first frame, `sums` are of what lies off it and of its square."""
+        return {
+            "origin": torch.zeros(batch, self.width),
+            "sums": torch.zeros(batch, 2 * self.width),
+            "count": torch.zeros(batch, 1),
+        }
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> the same shape."""
+        before = state["count"]
+        # Counted from the first value, squares keep their digits where values are large and vary little.
+        origin = torch.where(before > 0, state["origin"], x[:, 0])
+        moved = x - origin[:, None]
+        count = before[:, None] + torch.ones_like(x[..., :1]).cumsum(dim=1)
+        taken = torch.cat([moved, moved * moved], dim=-1) * (count <= self.frames)
+        sums = state["sums"][:, None] + taken.cumsum(dim=1)
+        count = count.clamp_max(self.frames)
+        mean, square = sums[..., : self.width] / count, sums[..., self.width :] / count
+        deviation = (square - mean * mean).clamp_min(0.0).sqrt()
+        least = _FLAT * (mean + origin[:, None]).abs() + 1e-6
+        scaled = torch.asinh((moved - mean) / torch.maximum(deviation, least))
+        return scaled, {"origin": origin, "sums": sums[:, -1], "count": count[:, -1]}

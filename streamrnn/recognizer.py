@@ -166,6 +166,16 @@ class PastConfig(PlugConfig, frozen=True, tag="past"):
     doublings: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = (6,)
 
 
+@register("feature", "streamrnn.memories:Anchor")
+class AnchorConfig(PlugConfig, frozen=True, tag="anchor"):
+    """Over mean and deviation of the stream's own first `frames`, bent by asinh: far values count by their logarithm.
+
+    For streams that have nothing in common but their shape, as `standardise`; a value stands for the same for ever.
+    """
+
+    frames: Count = 150
+
+
 class CellConfig(PlugConfig, frozen=True):
     """What the recurrent bodies have in common."""
 
@@ -216,11 +226,15 @@ class ForecastConfig(PlugConfig, frozen=True, tag="forecast"):
     The one label of the recognizer names what the alarms are called. `beta` 0 is the likelihood's own loss, in which
     what is hard to tell counts little; 1 is the mean square (Seitzer et al. 2022, On the pitfalls of heteroscedastic
     uncertainty estimation).
+
+    The network learns by how much what comes differs from what is expected without it: `persistence` expects what is,
+    `autoregression` what a linear forecast of all features says, fitted to the same recordings before training.
     """
 
     steps: Count = 1
     channels: Count = 1
     beta: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    stands_on: Literal["persistence", "autoregression"] = "persistence"
 
 
 class TargetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ _ROOMS = {
     "feature": ("streamrnn.recognizer",),
     "model": ("streamrnn.recognizer",),
     "head": ("streamrnn.recognizer",),
-    "decoder": ("streamrnn.decoders", "streamrnn.alarms"),
+    "decoder": ("streamrnn.decoders", "streamrnn.alarms", "streamrnn.novelty"),
     "material": ("streamrnn.training.plan",),
     "source": (
         "streamrnn.sources.microphone",

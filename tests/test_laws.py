@@ -66,8 +66,10 @@ def test_every_registered_head_keeps_the_law(plug: registry.Plug) -> None:
 
 
 @pytest.mark.parametrize("columns", [("_background", "low", "high"), ("low", "high"), ("low",)], ids=len)
-# What takes forecasts has its law in test_alarms.py.
-@pytest.mark.parametrize("plug", **ids([plug for plug in registry.plugs("decoder") if plug.kind != "alarm"]))
+# What takes forecasts has its law in test_alarms.py and test_novelty.py.
+@pytest.mark.parametrize(
+    "plug", **ids([plug for plug in registry.plugs("decoder") if plug.kind not in ("alarm", "novelty")])
+)
 def test_every_registered_decoder_keeps_the_law(plug: registry.Plug, columns: tuple[str, ...]) -> None:
     check_decoder(decoders.build(plug.config(), recognizer(columns)), len(columns), trials=3)
 

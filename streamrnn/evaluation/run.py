@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.alarms import AlarmConfig
 from streamrnn.backends import Array, ArrayState
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
@@ -25,6 +24,7 @@ from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.reliability import Reliability, reliability, taught
 from streamrnn.events import Event, Heard
 from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label_of
+from streamrnn.watching import WatchConfig
 
 # A recording of one word and at most this long is a clip; a longer one is a stream with a word in it.
 _LONGEST_CLIP_S = 10.0
@@ -116,7 +116,7 @@ def evaluate(
     """
     config = serving.recognizer.config
     # Before a word is silence; before a state of a body or a machine is another one, and zeros would be a third.
-    margin_s = 0.0 if isinstance(config.decoder, (SegmentsConfig, AlarmConfig)) else _MARGIN_S
+    margin_s = 0.0 if isinstance(config.decoder, (SegmentsConfig, WatchConfig)) else _MARGIN_S
     for recording in recordings:
         check_channels(serving, recording)
     by_sample = [recording for recording in recordings if recording.labelled == "samples"]
@@ -219,7 +219,7 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
     rate, said = played.recording.rate, said_in(played.recording, config)
     words = [segment for segment in played.recording.segments if label_of(config, segment.label) != BACKGROUND]
     bodies = [(event.kind, event.sample, event.body) for event in events if isinstance(event.body, Heard)]
-    alarms = isinstance(config.decoder, AlarmConfig)
+    alarms = isinstance(config.decoder, WatchConfig)
     # An alarm is told when it is raised and, as a segment, when it is over.
     detections = [(sample, body) for kind, sample, body in bodies if not alarms or kind == "alarm"]
     heard, extents = (
