@@ -158,20 +158,14 @@ class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
 
 @register("feature", "streamrnn.memories:Past")
 class PastConfig(PlugConfig, frozen=True, tag="past"):
-    """Append the mean of each input over the stream's last `2 ** d` frames, or as many as there were, for each `d`.
-
-    What somebody has done for minutes says much of what he does now, and how a sensor sits is what lasts.
-    """
+    """Append the mean of each input over the stream's last `2 ** d` frames, or as many as there were, for each `d`."""
 
     doublings: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = (6,)
 
 
 @register("feature", "streamrnn.memories:Anchor")
 class AnchorConfig(PlugConfig, frozen=True, tag="anchor"):
-    """Over mean and deviation of the stream's own first `frames`, bent by asinh: far values count by their logarithm.
-
-    For streams that have nothing in common but their shape, as `standardise`; a value stands for the same for ever.
-    """
+    """Over mean and deviation of the stream's own first `frames`, bent by asinh; a value stands for the same for ever."""
 
     frames: Count = 150
 

@@ -52,8 +52,8 @@ class Stream:
 
     `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
     silence that follows a clip. `norms` are those of the hidden state, every few seconds. Of alarms `heard` has what
-    was told at once, and `extents` how far each was seen to reach in the end. `due` is when each word may be known at
-    the earliest: when it ends, and an anomaly when it begins.
+    was told at once, and `extents` how far each was seen to reach in the end. `due` is from when on the delay of
+    each word counts: when it ends, which is what none means, and of an anomaly when it begins.
     """
 
     recording: Playable
@@ -74,7 +74,8 @@ class Stream:
 
         Words are left out that only the end of the stream decided: how long they would have taken nobody knows.
         """
-        return [self.decided[h] - self.due[s] for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9]
+        due = self.due or tuple(each.end for each in self.said)
+        return [self.decided[h] - due[s] for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,8 @@ def series(view: Mapping[str, Any], labels: Sequence[str]) -> str:
     for told, score in view["alarms"]:
         at = x(told)
         parts.append(line(at, top, at, bottom, "alarm"))
-        parts.append(
-            f'<path class="alarmhead" d="M{at - 5:.1f},{top - 9:.1f} L{at + 5:.1f},{top - 9:.1f} L{at:.1f},{top:.1f}Z">'
-            f"<title>alarm at {clock(told)}, score {score:.2f}</title></path>"
-        )
+        head = path([(at - 5, top - 9), (at + 5, top - 9), (at, top)], "alarmhead", "Z")
+        parts.append(f"<g><title>alarm at {clock(told)}, score {score:.2f}</title>{head}</g>")
     for row, (name, stretches) in enumerate(strips.items()):
         parts += _strip(x, _HIGH - 12 + row * (_STRIP + 4), name, stretches, labels)
     parts += _legend(view)
