@@ -165,7 +165,7 @@ class PastConfig(PlugConfig, frozen=True, tag="past"):
 
 @register("feature", "streamrnn.memories:Anchor")
 class AnchorConfig(PlugConfig, frozen=True, tag="anchor"):
-    """Over mean and deviation of the stream's own first `frames`, bent by asinh; a value stands for the same for ever."""
+    """Over mean and deviation of its own first `frames`, bent by asinh: a value stands for the same for ever."""
 
     frames: Count = 150
 
