@@ -51,10 +51,14 @@ class Publisher:
 
         One of its name before it is closed first.
         """
+        self.known(stream, rate, run)
+        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
+
+    def known(self, stream: str, rate: int, run: str = "") -> None:
+        """What is told of a stream from now on is of this rate, and its samples are counted in this run."""
         self.streams[stream] = rate
         self._counted += 1
         self._countings[stream] = run or f"{self.run}.{self._counted}"
-        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
 
     def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
         """A stream goes on of which the daemon before has told so many lost samples, by each of these bundles."""

@@ -113,7 +113,8 @@ class Service:
         self._publisher = Publisher(
             (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
         )
-        self._streams = Streams(self._engine, self._publisher, self.config.engine.max_streams, self._kept, self._clips)
+        most, grace_s = self.config.engine.max_streams, self.config.state.grace_s
+        self._streams = Streams(self._engine, self._publisher, most, self._kept, self._clips, grace_s=grace_s)
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)

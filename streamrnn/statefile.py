@@ -31,10 +31,14 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Keep the state of streams in `directory` ("": nowhere), written every `every_s` seconds and at a stop."""
+    """Keep the state of streams in `directory` ("": nowhere), written every `every_s` seconds and at a stop.
+
+    After a start a stream that was kept is waited for `grace_s` seconds, and then it is over.
+    """
 
     directory: str = ""
     every_s: Positive = 5.0
+    grace_s: Positive = 30.0
 
 
 class KeptStream(msgspec.Struct, frozen=True):
