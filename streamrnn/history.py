@@ -118,6 +118,7 @@ class History(Sink):
     def __init__(self, config: HistoryConfig) -> None:
         self.place = f"journal {config.journal}" if config.journal else ""
         self.run = ""
+        self.before: tuple[str, ...] = ()  # the runs of which the journal had something when this one began
         self._config = config
         self._lock = threading.Lock()
         self._ring: deque[Kept] = deque()
@@ -130,6 +131,7 @@ class History(Sink):
         self.run = run
         if self._config.journal:
             journal = Journal(Path(self._config.journal), run, self._config.journal_bytes)
+            self.before = tuple(journal.runs())
             self._writer = Writer(journal, self._config.fsync)
 
     def answer_on(self, control: Control) -> None:

@@ -7,6 +7,8 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import UNSET, UnsetType
+
 from streamrnn import closing, wire
 from streamrnn.closing import Part
 from streamrnn.events import SCHEMA, BundleRef, Event, Lost
@@ -17,6 +19,7 @@ from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Stat
 BEAT_S = 1.0
 _HELLO_S = 0.1  # apart: subscriptions in a burst are greeted together
 _TOPICS = 4096  # whose count is kept; one that is silent for longest begins anew
+_BEFORE = 64  # runs before this one that are told of
 _NOBODY = BundleRef(NOBODY, "")
 _OVERLAP = "overlap"  # samples that came twice are told as a gap, and nothing is lost
 
@@ -29,8 +32,19 @@ def new_run() -> str:
 class Publisher:
     """The one place that knows clocks and counts of messages; used by the engine's thread."""
 
-    def __init__(self, sinks: Sequence[Sink], bundles: Sequence[BundleRef], run: str = "", control: str = "") -> None:
-        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere."""
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        bundles: Sequence[BundleRef],
+        run: str = "",
+        control: str = "",
+        *,
+        before: Sequence[str] | UnsetType = UNSET,
+    ) -> None:
+        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere.
+
+        `before` are the runs before this one, the oldest first, UNSET if nothing was kept by which they are known.
+        """
         self.run = run or new_run()
         self.streams: dict[str, int] = {}  # those open, with their rate in Hz
         self.kinds: Counter[str] = Counter()  # messages by kind, for the summary
@@ -39,6 +53,7 @@ class Publisher:
         self._sinks = sinks
         self.bundles = tuple(bundles)  # that are served now
         self._control = control
+        self._before = UNSET if before is UNSET else tuple(before)[-_BEFORE:]
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
         self._lost: Counter[tuple[str, str]] = Counter()
@@ -103,7 +118,7 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control),
+                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control, self._before),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
+from msgspec import UNSET
 
 from streamrnn import assembly, bundle, sinks, sources
 from streamrnn.bundle import Bundle
@@ -110,9 +111,10 @@ class Service:
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
         refs = [each.ref for each in servings]
-        self._publisher = Publisher(
-            (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
-        )
+        history, state = self.history, self._state
+        before = history.before if history.place else state.runs if state.place else UNSET
+        told = (history, *self.sinks, self._watch.tally)
+        self._publisher = Publisher(told, refs, history.run, self.control.place, before=before)
         most, grace_s = self.config.engine.max_streams, self.config.state.grace_s
         self._streams = Streams(self._engine, self._publisher, most, self._kept, self._clips, grace_s=grace_s)
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
@@ -216,7 +218,7 @@ class Service:
             self.sinks.append(sinks.build(sink))
         self.sinks += self._clips.open()
         self.history.open(new_run())
-        self._kept = self._state.open()
+        self._kept = self._state.open(self.history.run)
         self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)

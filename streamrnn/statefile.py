@@ -27,6 +27,7 @@ from streamrnn.snapshot import Snapshot
 NAME = "streams.state"
 MAGIC = b"SRSTATE1\n"
 LARGEST = 256 << 20  # bytes
+_NAMES = 64  # of runs that are remembered
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -49,10 +50,11 @@ class KeptStream(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is in the file: how many daemons have run on it, and the streams by name."""
+    """What is in the file: how many daemons have run on it, the streams by name, and the names of the last runs."""
 
     runs: Annotated[int, Meta(ge=0, le=2**40)] = 0
     streams: dict[str, KeptStream] = {}
+    names: tuple[str, ...] = ()
 
 
 Fresh = dict[str, tuple[str, Snapshot]]
@@ -71,18 +73,21 @@ class StateFile:
         self.place = config.directory  # "" if nothing is kept
         self.trouble = ""  # why the file could not be read or the last write failed, for people
         self._directory = Path(config.directory)
+        self.runs: tuple[str, ...] = ()  # before this one, the oldest first
+        self._names: tuple[str, ...] = ()  # those, and this one
         self._lock = -1
         self._before = before
         self._writer = threading.Thread(target=lambda: None)
 
-    def open(self) -> Kept:
-        """What the daemon before has left, its run counted. Raises DeviceError if nothing can be kept there."""
+    def open(self, run: str = "") -> Kept:
+        """What the daemon before has left, our `run` counted. Raises DeviceError if nothing can be kept there."""
         if not self.place:
             return Kept()
         self._lock = disk.claim(self._directory, "state")
         kept = self._read()
         # Counted before anything is served: epochs of this run are never those of one before, however it ended.
-        counted = Kept(kept.runs + 1, kept.streams)
+        self.runs, self._names = kept.names, (*kept.names, *([run] if run else []))[-_NAMES:]
+        counted = Kept(kept.runs + 1, kept.streams, self._names)
         try:
             _write(self._directory, msgspec.msgpack.encode(counted))
         except OSError as error:
@@ -128,7 +133,7 @@ class StateFile:
         streams = dict(kept.streams)
         for stream, (run, taken) in fresh.items():
             streams[stream] = KeptStream(run, snapshot.encode(taken))
-        data = msgspec.msgpack.encode(Kept(kept.runs, streams))
+        data = msgspec.msgpack.encode(Kept(kept.runs, streams, self._names))
         if len(data) > LARGEST:
             self.trouble = f"state {self.place}: {len(data)} bytes are too many; serve fewer streams or bundles"
             return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from streamrnn.errors import StreamError, UserError, plain
 from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Forecast, Heard, Lost, Scored
@@ -60,7 +60,8 @@ class Beat(msgspec.Struct, frozen=True):
 class Hello(msgspec.Struct, frozen=True):
     """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts.
 
-    `control` is where calls are taken, such as `replay`; "" if nowhere.
+    `control` is where calls are taken, such as `replay`; "" if nowhere. `before` are the last runs before this one, the
+    oldest first, left out by a daemon that keeps nothing by which it could know.
     """
 
     version: str
@@ -68,6 +69,7 @@ class Hello(msgspec.Struct, frozen=True):
     streams: tuple[str, ...]
     topics: dict[str, int]
     control: str = ""
+    before: tuple[Name, ...] | UnsetType = UNSET
 
 
 class Bye(msgspec.Struct, frozen=True):

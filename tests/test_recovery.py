@@ -18,6 +18,7 @@ import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET, UnsetType
 
 from streamrnn import wire
 from streamrnn.client import Loss, Pusher, Subscriber
@@ -46,6 +47,7 @@ class Station:
         self.run = run
         self.history = History(config)
         self.history.open(run)
+        self.before: tuple[str, ...] | UnsetType = self.history.before if config.journal else UNSET
         self.bell = Bell()
         self.control = Control(self.bell)
         self.history.answer_on(self.control)
@@ -69,7 +71,7 @@ class Station:
                 came += self.socket.recv()[:1] == b"\x01"  # and not one that has gone, and unsubscribes
             elif again:
                 again._socket.poll(0)
-        self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place))
+        self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place, self.before))
 
     def say(self, stream: str, name: str = "", *, reaches: str = "them", counting: str = "") -> None:
         self._send("detection", Heard("low", 0, 10, RATE, 0.9), stream, name, reaches, counting)
