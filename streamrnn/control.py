@@ -161,8 +161,9 @@ class Control:
                 except zmq.Again:
                     break
                 identity, *parts = (frame.bytes for frame in frames)
-                # REQ sockets put an empty part before what they send, and expect it back.
-                blank = parts[:1] == [b""]
+                # REQ sockets put an empty part before what they send, and whoever does expects it back. One that is all
+                # there is stands before nothing: it is a call, and no JSON.
+                blank = len(parts) > 1 and not parts[0]
                 self._take(
                     [identity, b""] if blank else [identity],
                     parts[1:] if blank else parts,

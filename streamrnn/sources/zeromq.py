@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated, Literal
 
@@ -19,6 +18,7 @@ from streamrnn.recognizer import Count
 from streamrnn.registry import register
 from streamrnn.sources import Source, SourceConfig, room
 from streamrnn.sources.bell import Bell
+from streamrnn.sources.clients import Client, made
 from streamrnn.sources.ordering import Ordering
 from streamrnn.wire import WireError
 
@@ -27,7 +27,7 @@ _TURN = 256  # messages read before the answers go out
 # Answers that one client may leave unread: one that starts all its streams before it reads must miss no credit.
 _ANSWERS = 10_000
 _ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
-_MAY: frozenset[security.Role] = frozenset(("ingest", "admin"))
+_REVOKED = "its key was revoked"
 _REPLACED = "replaced by a newer connection"
 
 
@@ -51,21 +51,6 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     keys: str = ""
 
 
-@dataclass(slots=True)
-class _Client:
-    """Who brings a stream, what of it goes on, and how many samples it may still send."""
-
-    identity: bytes
-    start: Start
-    ordering: Ordering
-    credit: int = 0
-    waiting: int = 0  # samples that came and that the engine has not taken
-    opened: bool = False
-    ending: bool = False
-    quiet: bool = False  # nothing came since the last probe
-    away_since: float = 0.0
-
-
 class ZeromqSource(Source):
     """Streams from clients; a fault of one is answered with a coded error and touches no other."""
 
@@ -73,7 +58,7 @@ class ZeromqSource(Source):
         """Raises DeviceError if the endpoint is taken or malformed."""
         super().__init__(config.endpoint)
         self._config = config
-        self._clients: dict[str, _Client] = {}
+        self._clients: dict[str, Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()  # stream and run
         self._granted: Counter[str] = Counter()
@@ -123,8 +108,9 @@ class ZeromqSource(Source):
                 except zmq.Again:
                     break
                 identity, *parts = (frame.bytes for frame in frames)
-                handle = self._handle if self.door.roles_of(frames[-1]) & _MAY else self._turn_away
-                yield from handle(identity, parts)
+                key = self.door.key_of(frames[-1])
+                handle = self._handle if self.door.lets(key) else self._turn_away
+                yield from handle(identity, parts, key)
             if monotonic() >= probe:
                 probe = monotonic() + _PROBE_S
                 yield from self._probe()
@@ -159,13 +145,13 @@ class ZeromqSource(Source):
         security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
-    def _handle(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+    def _handle(self, identity: bytes, parts: list[bytes], key: str = "") -> Iterator[Item]:
         stream = ""
         try:
             header, payload = ingest.decode_request(parts)
             stream = header.stream
             if isinstance(header, Start):
-                yield from self._start(identity, header)
+                yield from self._start(identity, header, key)
                 return
             client = self._clients.get(stream)
             if client is None or client.identity != identity or client.ending:
@@ -181,15 +167,18 @@ class ZeromqSource(Source):
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
-    def _turn_away(self, identity: bytes, parts: list[bytes]) -> Iterator[Item]:
+    def _turn_away(self, identity: bytes, parts: list[bytes], _key: str = "") -> Iterator[Item]:
         """A client whose key was taken out of the list, which its connection outlives."""
-        self.errors["revoked"] += 1
-        self._send(identity, Error("revoked", "the key is no longer let in to ingest", ingest.stream_of(parts)))
+        self._tell_revoked(identity, ingest.stream_of(parts))
         for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
             if not self._clients[stream].ending:
-                yield from self._forget(stream, "its key was revoked")
+                yield from self._forget(stream, _REVOKED)
 
-    def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
+    def _tell_revoked(self, identity: bytes, stream: str) -> None:
+        self.errors["revoked"] += 1
+        self._send(identity, Error("revoked", "the key is no longer let in to ingest", stream))
+
+    def _start(self, identity: bytes, start: Start, key: str) -> Iterator[Item]:
         limits = self._config
         if start.rate > limits.max_rate:
             raise WireError("rate", f"{start.rate} Hz; the daemon takes {limits.max_rate} at most (max_rate)")
@@ -200,26 +189,26 @@ class ZeromqSource(Source):
             return
         owner = self._clients.get(start.stream)
         if owner is not None:
-            if start.run and (start.run, start.rate, start.channels) == _made(owner.start):
-                self._welcome_back(owner, identity, start)
+            if start.run and (start.run, start.rate, start.channels) == made(owner.start):
+                self._welcome_back(owner, identity, start, key)
                 return
             yield from self._displace(start.stream, owner)
         if len(self._clients) >= self._config.max_streams:
             raise WireError("too_many_streams", f"{len(self._clients)} streams are open; end one or raise max_streams")
         # Half the credit at most, so that a client is never without any because all it sent is held.
         span = min(round(self._config.reorder_ms * start.rate / 1000.0), room(self._config.queue_ms, start.rate) // 2)
-        self._clients[start.stream] = _Client(identity, start, Ordering(start.stream, span))
+        self._clients[start.stream] = Client(identity, key, start, Ordering(start.stream, span))
         yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
 
-    def _welcome_back(self, client: _Client, identity: bytes, start: Start) -> None:
+    def _welcome_back(self, client: Client, identity: bytes, start: Start, key: str) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
-        client.identity, client.start, client.away_since = identity, start, 0.0
+        client.identity, client.key, client.start, client.away_since = identity, key, start, 0.0
         if client.opened and not client.ending:
             client.waiting -= client.ordering.held
             client.ordering.forget()
             self._open(client)
 
-    def _open(self, client: _Client) -> None:
+    def _open(self, client: Client) -> None:
         """The first credit over a connection."""
         stream = client.start.stream
         client.opened = True
@@ -229,7 +218,7 @@ class ZeromqSource(Source):
             client.identity, Credit(stream, client.credit, client.ordering.expected if client.start.run else UNSET)
         )
 
-    def _displace(self, stream: str, owner: _Client) -> Iterator[Item]:
+    def _displace(self, stream: str, owner: Client) -> Iterator[Item]:
         if not owner.ending and not self._is_there(stream, owner):
             yield from self._forget(stream, "the client vanished")
         elif not owner.ending and self._config.same_stream == "newest":
@@ -238,7 +227,7 @@ class ZeromqSource(Source):
         else:
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
-    def _data(self, client: _Client, data: Data, payload: bytes) -> Iterator[Item]:
+    def _data(self, client: Client, data: Data, payload: bytes) -> Iterator[Item]:
         start, end = data.start, data.start + data.n
         samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
         if data.n > client.credit:
@@ -275,7 +264,7 @@ class ZeromqSource(Source):
                 self._send(client.identity, Credit(stream, n))
         self._granted.clear()
 
-    def _tell(self, item: Item | Error | Credit, client: _Client) -> None:
+    def _tell(self, item: Item | Error | Credit, client: Client) -> None:
         stream = item.stream
         if isinstance(item, Credit):
             client.ordering.expected = 0 if item.next is UNSET else item.next
@@ -307,6 +296,10 @@ class ZeromqSource(Source):
         for stream, client in list(self._clients.items()):
             if client.ending:
                 continue
+            if not self.door.lets(client.key):
+                self._tell_revoked(client.identity, stream)
+                yield from self._forget(stream, _REVOKED)
+                continue
             if client.quiet:
                 yield from client.ordering.flush()
             client.quiet = True
@@ -323,7 +316,7 @@ class ZeromqSource(Source):
         yield from client.ordering.flush()
         yield Ended(stream, reason)
 
-    def _is_there(self, stream: str, client: _Client) -> bool:
+    def _is_there(self, stream: str, client: Client) -> bool:
         return self._send(client.identity, Credit(stream, 0))
 
     def _send(self, identity: bytes, answer: Answer) -> bool:
@@ -335,10 +328,6 @@ class ZeromqSource(Source):
         except zmq.ZMQError:
             return False
         return True
-
-
-def _made(start: Start) -> tuple[str, int, int]:
-    return start.run, start.rate, start.channels
 
 
 def bind_repair(error: zmq.ZMQError) -> str:
