@@ -167,8 +167,7 @@ class Service:
             self._watch.woke()
             self._turn()
             self._save()
-            for trouble in self._watch.turned(self._engine, self._streams):
-                self._publisher.status(NOBODY, Status("failed", trouble))
+            self._tell_troubles()
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
 
@@ -236,7 +235,7 @@ class Service:
                 self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
-            self._watch.turned(self._engine, self._streams)
+            self._tell_troubles()
             self._intake.bell.silence()
             self.control.work()
 
@@ -297,6 +296,10 @@ class Service:
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
         self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+
+    def _tell_troubles(self) -> None:
+        for trouble in self._watch.turned(self._engine, self._streams):
+            self._tell(NOBODY, Status("failed", trouble))
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)

@@ -73,6 +73,8 @@ class StateFile:
         self.place = config.directory  # "" if nothing is kept
         self.trouble = ""  # why the file could not be read or the last write failed, for people
         self._directory = Path(config.directory)
+        self.unreadable = 0  # files that were damaged and put aside
+        self.damage = ""  # that is told as trouble
         self.runs: tuple[str, ...] = ()  # before this one, the oldest first
         self._names: tuple[str, ...] = ()  # those, and this one
         self._lock = -1
@@ -159,6 +161,7 @@ class StateFile:
         except FileNotFoundError:
             return Kept()
         except (OSError, ValueError, msgspec.MsgspecError) as error:
+            self.unreadable = 1
             self.trouble = f"state {path}: {plain(error)}; put aside, and every stream begins anew"
             with contextlib.suppress(OSError):
                 path.replace(path.with_name(f"{NAME}.bad"))

@@ -27,7 +27,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before_s: Annotated[NotNegative, _AT_MOST_S] = 1.0
     after_s: Annotated[NotNegative, _AT_MOST_S] = 0.5
     longest_s: Annotated[Positive, _AT_MOST_S] = 5.0
-    kinds: tuple[Literal["detection", "segment"], ...] = ("detection",)
+    kinds: tuple[Literal["detection", "segment", "alarm"], ...] = ("detection",)
     start: Literal["at_once", "when_asked"] = "at_once"
     max_clips: Annotated[Count, Meta(le=1_000_000)] = 1000
     max_bytes: Annotated[int, Meta(ge=1 << 20)] = 100_000_000
@@ -36,7 +36,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.kinds:
-            raise ConfigError("kinds: empty; name detection, segment or both")
+            raise ConfigError("kinds: empty; name detection, segment, alarm or several")
         settings = [getattr(self, name) for name in self.__struct_fields__[1:]]
         if not self.directory and settings != [field.default for field in msgspec.structs.fields(ClipsConfig)[1:]]:
             raise ConfigError("directory: missing; name a folder for the clips, or leave out all of `clips:`")
