@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 import zmq
 
-from streamrnn import calls, security
+from streamrnn import calls, mistakes, security
 from streamrnn.calls import Answer, Call, CallError, Done, Failed, Fault
 from streamrnn.errors import DeviceError, UserError, did_you_mean, plain
 from streamrnn.sources.bell import Bell
@@ -207,7 +207,7 @@ class Control:
         try:
             params = msgspec.convert(call.params, method.params)
         except msgspec.ValidationError as error:
-            raise CallError("params", f"{call.method}: {plain(error)}") from None
+            raise CallError("params", f"{call.method}: {mistakes.told(error, call.params, method.params)}") from None
         return _Job(route, call, method, params, time.monotonic() + call.deadline_ms / 1000.0)
 
     def _begin(self, job: _Job) -> bool:

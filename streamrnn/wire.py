@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from streamrnn.errors import StreamError, UserError, plain
+from streamrnn import mistakes
+from streamrnn.errors import StreamError, UserError
 from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Forecast, Heard, Lost, Scored
 
 PREFIX = f"v{SCHEMA}/"
@@ -195,6 +196,16 @@ def parse(data: bytes, kind: Any) -> Any:
     """JSON as the type `kind`. Raises WireError with the code `malformed`."""
     try:
         return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise WireError("malformed", mistakes.told(error, _as_it_is(data), kind)) from None
     # The last two: bytes that are no UTF-8, and brackets nested deeper than the stack.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError("malformed", plain(error)) from None
+        raise WireError("malformed", mistakes.unread(error)) from None
+
+
+def _as_it_is(data: bytes) -> Any:
+    """What a JSON text holds, to show; nothing if all of it cannot be read."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}

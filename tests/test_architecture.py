@@ -18,7 +18,7 @@ LONGEST = 350
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
     ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
-    ("registry", "events", "tape", "cutting", "files", "disk", "loopback"),
+    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "mistakes"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
     (

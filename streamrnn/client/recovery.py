@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streamrnn import wire
+from streamrnn import mistakes, wire
 from streamrnn.calls import CallError
 from streamrnn.client.control import Control
 from streamrnn.client.ledger import Begin, Hole, Missing, Past, Turn, Unread
@@ -180,7 +180,7 @@ class Recovery:
             try:
                 page = msgspec.convert(answer, _Answer)
             except msgspec.ValidationError as error:
-                raise CallError("malformed", f"{method}: {error}") from None
+                raise CallError("malformed", f"{method}: {mistakes.told(error, answer)}") from None
             yield _Page([wire.read(msgspec.json.encode(each)) for each in page.messages], page.gone)
             if page.next is not None and page.next <= start:
                 raise CallError("malformed", f"{method}: goes on at {page.next} after {start}")
