@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemons import INGEST, RESULTS, Daemon, write_config
+from daemons import Daemon
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
-from test_recovery import RATE, heard_next, port, station, talk
+from test_recovery import RATE, heard_next, journalled, station, talk
 
 from streamrnn.client import Pusher, Subscriber
 from streamrnn.client.runs import Runs
@@ -131,14 +131,7 @@ def test_each_run_between_is_told_once_whatever_is_still_listed(
 
 
 def test_a_whole_daemon_that_lived_and_died_unheard_is_had(tmp_path: Path, tiny_bundle: Path) -> None:
-    config = write_config(
-        tmp_path / "daemon.yaml",
-        tiny_bundle,
-        [INGEST],
-        [{**RESULTS, "endpoint": port()}],
-        control={"endpoint": port()},
-        history={"journal": str(tmp_path / "journal")},
-    )
+    config = journalled(tmp_path, tiny_bundle)
 
     def say(daemon: Daemon, stream: str) -> None:
         with Pusher(daemon.ingest, stream=stream, rate=RATE) as pusher:

@@ -347,15 +347,20 @@ def port() -> str:
         return f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
 
 
-def test_nothing_is_lost_over_a_killed_daemon(tmp_path: Path, tiny_bundle: Path) -> None:
-    config = write_config(
-        tmp_path / "daemon.yaml",
-        tiny_bundle,
+def journalled(folder: Path, bundle: Path) -> Path:
+    """The config of a daemon with a journal, that comes back where it was."""
+    return write_config(
+        folder / "daemon.yaml",
+        bundle,
         [INGEST],
         [{**RESULTS, "endpoint": port()}],
         control={"endpoint": port()},
-        history={"journal": str(tmp_path / "journal")},
+        history={"journal": str(folder / "journal")},
     )
+
+
+def test_nothing_is_lost_over_a_killed_daemon(tmp_path: Path, tiny_bundle: Path) -> None:
+    config = journalled(tmp_path, tiny_bundle)
     statuses = 0
 
     def say(daemon: Daemon, stream: str) -> None:
