@@ -6,14 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from streamrnn import bundle, sources
 from streamrnn.bundle import Bundle
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Serving, serving
-from streamrnn.errors import ConfigError
+from streamrnn.errors import BundleError, ConfigError
+from streamrnn.history import History
 from streamrnn.recognizer import Recognizer
 from streamrnn.sources import SourceConfig
+from streamrnn.statefile import StateFile
 
 
 def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
@@ -25,7 +28,7 @@ def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
     for key, listed in (("bundles", config.bundles), ("shadows", config.shadows)):
         for i, each in enumerate(listed):
             where = f"{key}[{i}]"
-            there = bundle.with_decoder(bundle.read(bundle.locate(each.path)), each.decoder, f"{where}.decoder")
+            there = bundle.with_decoder(_read(each.path, where), each.decoder, f"{where}.decoder")
             changed = there.recognizer.config
             if each.name:
                 changed = msgspec.structs.replace(changed, name=each.name)
@@ -38,6 +41,13 @@ def bundles(config: DaemonConfig) -> list[tuple[Bundle, str]]:
                 (dataclasses.replace(there, recognizer=recognizer), bundle.choose_backend(there, each.backend))
             )
     return opened
+
+
+def _read(path: str, where: str) -> Bundle:
+    try:
+        return bundle.read(bundle.locate(path))
+    except BundleError as error:
+        raise BundleError(f"{where}.path: {error}") from None
 
 
 def serve(config: DaemonConfig, opened: Sequence[tuple[Bundle, str]]) -> list[Serving]:
@@ -69,3 +79,10 @@ def source_configs(config: DaemonConfig, names: Sequence[str]) -> list[SourceCon
     """Its sources, where its bundles have these names, those of shadows last. Raises ConfigError."""
     names = names[: len(config.bundles)]  # shadows hear what those do
     return [sources.checked(each, names, f"sources[{i}]") for i, each in enumerate(config.sources)]
+
+
+def runs_before(history: History, state: StateFile) -> tuple[str, ...] | UnsetType:
+    """The runs of the daemon before this one, by what it keeps of them; UNSET if it keeps nothing."""
+    if history.place:
+        return history.before
+    return state.runs if state.place else UNSET

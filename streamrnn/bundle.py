@@ -133,7 +133,7 @@ def read(path: Path) -> Bundle:
         )
         _check_fit(there)
         return there
-    except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError) as error:
+    except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError, RecursionError) as error:
         raise BundleError(f"{path}: its contents do not fit this version: {error}; train it again") from None
 
 

@@ -69,12 +69,12 @@ def decode_call(parts: Sequence[bytes]) -> Call:
     return call
 
 
+class _Id(msgspec.Struct, frozen=True):
+    id: Annotated[str, Meta(max_length=64)] | int
+
+
 def id_of(parts: Sequence[bytes]) -> str | int | None:
     """The id of a call that was refused, if one can be read."""
-
-    class _Id(msgspec.Struct, frozen=True):
-        id: Annotated[str, Meta(max_length=64)] | int
-
     try:
         return parse(parts[0], _Id).id if len(parts) == 1 and depth(parts[0]) <= DEEPEST else None
     except WireError:

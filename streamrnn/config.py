@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import re
 import types
@@ -15,12 +16,13 @@ import msgspec
 import yaml
 
 from streamrnn import mistakes, registry
-from streamrnn.errors import ConfigError, did_you_mean
+from streamrnn.errors import BundleError, ConfigError, did_you_mean
 
 T = TypeVar("T")
 
 # Values of a document when every alias is written out: a few hundred bytes of YAML can stand for billions.
 _MOST_VALUES = 100_000
+_DEEPEST = 64  # brackets within brackets
 _MOST_TOLD = 5  # mistakes that one line tells
 
 
@@ -33,6 +35,19 @@ class Role:
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads only true and false as booleans, 1e-3 as a number, and refuses a repeated key."""
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """A bracket; PyYAML's time grows with the square of how deep they are nested."""
+        if self.flow_level >= _DEEPEST:
+            raise yaml.scanner.ScannerError(None, None, f"brackets deeper than {_DEEPEST}", self.get_mark())
+        super().fetch_flow_collection_start(token)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Text; an escape can name half a character, which no file, socket or terminal takes."""
+        text = super().construct_scalar(node)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ConfigError(f"line {node.start_mark.line + 1}: {text!r} is no text in Unicode; mend its escapes")
+        return text
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -107,11 +122,13 @@ def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """While inside, what is found wrong with a config names its file."""
+    """While inside, what is found wrong with a config, or with a bundle that it names, names its file."""
     try:
         yield
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
 
 
 def override_key(document: Any, override: str, expected: Any = Any) -> Any:
@@ -181,8 +198,8 @@ def _within(expected: Any, place: Any, key: str) -> Any:
     if origin in (tuple, dict):
         return inner[0] if origin is tuple else inner[1]
     struct = _struct_of(expected, place) if isinstance(place, dict) else None
-    fields = msgspec.structs.fields(struct) if struct is not None else ()
-    return next((field.type for field in fields if field.encode_name == key), Any)
+    fields = _fields(struct) if struct is not None else {}
+    return fields[key].type if key in fields else Any
 
 
 def convert(document: Any, expected: Any, where: str = "") -> Any:
@@ -217,6 +234,8 @@ def convert(document: Any, expected: Any, where: str = "") -> Any:
         complaint, _, inner = str(error).partition(" - at `$")
         inside = where + inner.rstrip("`")
         raise ConfigError(f"{_at(inside.lstrip('.'))}{document!r}: {mistakes.repaired(complaint)}") from None
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{_at(where)}{document!r}: no text has a zero character in it; take it out")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{_at(where)}{document!r}: no finite number; use one")
     return value
@@ -269,7 +288,7 @@ def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
         document = {}
     if not isinstance(document, dict):
         raise ConfigError(f"{_at(where)}{document!r} is not a mapping; write `key: value` lines")
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    fields = _fields(cls)
     found = _Found()
     for key in document:
         if key not in fields:
@@ -287,6 +306,12 @@ def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
         raise ConfigError(_join(where, str(error))) from None
     except ValueError as error:
         raise ConfigError(f"{_at(where)}{error}") from None
+
+
+@functools.cache
+def _fields(cls: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a struct by key; once, for each time their types are evaluated anew, which is most of a load."""
+    return {field.encode_name: field for field in msgspec.structs.fields(cls)}
 
 
 def _join(where: str, key: str) -> str:

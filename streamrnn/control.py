@@ -16,7 +16,6 @@ from streamrnn import calls, mistakes, security
 from streamrnn.calls import Answer, Call, CallError, Done, Failed, Fault
 from streamrnn.errors import DeviceError, UserError, did_you_mean, plain
 from streamrnn.sources.bell import Bell
-from streamrnn.sources.zeromq import bind_repair
 
 AUTO = "auto"
 OFF = "off"
@@ -121,7 +120,7 @@ class Control:
             # Who did not ask for control can do without it: files are heard beside a daemon that listens.
             if config.endpoint == AUTO and error.errno == zmq.EADDRINUSE:
                 return
-            raise DeviceError(f"control {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"control {config.endpoint}: {security.bind_repair(error)}") from None
         self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def start(self) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
+from streamrnn import places
 from streamrnn.clips import ClipsConfig
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
@@ -33,11 +35,18 @@ class BundleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much the engine takes: streams at once, and streams and milliseconds in one step of a bundle."""
+    """How much the engine takes: streams at once, and streams and milliseconds in one step of a bundle.
+
+    New streams are refused once those that are open take `max_load` of a core by what the engine measured of itself at
+    the start; the rest is for bringing samples in, results out, and moments when all comes at once. 0 measures nothing.
+    What comes within `tick_ms` is heard at once, which costs less; what comes after a pause does not wait for it.
+    """
 
     max_streams: Count = 256
+    max_load: Annotated[float, Meta(ge=0, le=64)] = 0.5
     streams_a_step: Count = 64
     step_ms: Positive = 1000.0
+    tick_ms: Annotated[float, Meta(ge=0, le=100)] = 4.0
 
 
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,16 +105,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if stream in seen and stream:
                 raise ConfigError(f"sources[{i}].stream: {stream!r} is another source's; choose another name")
             seen.add(stream)
-        bound: dict[str, str] = {}
-        for key, plugs in (("sources", self.sources), ("sinks", self.sinks)):
-            for i, plug in enumerate(plugs):
-                endpoint = getattr(plug, "endpoint", "")
-                # A port that the system chooses is another one each time.
-                if not endpoint or endpoint.endswith((":*", ":0")):
-                    continue
-                where = f"{key}[{i}].endpoint"
-                if bound.setdefault(endpoint, where) != where:
-                    raise ConfigError(f"{where}: {endpoint} is that of {bound[endpoint]} already; choose another port")
+        places.check_apart(self)
 
     def _guard(self) -> None:
         """Give the daemon's keys to whatever has an endpoint of its own. Raises ConfigError for one that needs them."""

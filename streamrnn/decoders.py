@@ -19,6 +19,7 @@ from streamrnn.registry import PlugConfig, register
 
 F = TypeVar("F", np.float32, np.float64)
 Track = dict[str, NDArray[Any]]
+Rows = NDArray[np.int64]
 Score = Annotated[float, Meta(gt=0, le=1)]
 _THRESHOLDS = ("enter", "leave", "max_false_accepts_per_hour")
 
@@ -186,8 +187,9 @@ class _Smoothed:
         after["tail"] = tail
         loud = np.any(scores >= self.leave, axis=(1, 2)) | self._busy(track)
         found: list[Found] = []
-        for row in np.flatnonzero(loud):
-            self._fold(int(row), scores[row], after, found)
+        rows = np.flatnonzero(loud)
+        if len(rows):
+            self._fold(rows, scores[rows], after, found)
         after["frame"] += frames
         return found, after
 
@@ -196,22 +198,27 @@ class _Smoothed:
         busy: NDArray[np.bool_] = np.any(track["rose"] >= 0, axis=1)
         return busy
 
-    def _fold(self, row: int, scores: NDArray[Any], track: Track, found: list[Found]) -> None:
-        """Go through the frames of one row; `track` is ours to write."""
-        rose, run = track["rose"][row], track["run"][row]
-        first = int(track["frame"][row])
+    def _fold(self, rows: Rows, scores: NDArray[Any], track: Track, found: list[Found]) -> None:
+        """Go through the frames of the rows in which something may happen, all at once; `track` is ours to write."""
+        those = {name: array[rows] for name, array in track.items() if name != "tail"}
+        rose, run, first = those["rose"], those["run"], those["frame"]
         over, at_enter = scores >= self.leave, scores >= self.enter
-        eventful: NDArray[np.bool_] = np.any(over, axis=1)
-        # Frames in which every label is low, and was, change nothing.
+        eventful: NDArray[np.bool_] = np.any(over, axis=(0, 2))
+        # Frames in which every label is low, and was, change nothing: neither here nor in a row beside one that is up.
         was = np.concatenate([[bool((rose >= 0).any())], eventful[:-1]])
         for i in np.flatnonzero(eventful | was | self.waits):
-            frame = first + int(i)
-            rose[over[i] & (rose < 0)] = frame
-            run[:] = np.where(at_enter[i], run + 1, 0)
-            self._frame(row, frame, scores[i], track, found)
-            rose[~over[i]] = -1
+            frame, up = first + i, over[:, i]
+            np.copyto(rose, frame[:, None], where=up & (rose < 0))
+            run += 1
+            run *= at_enter[:, i]
+            self._frame(rows, frame, scores[:, i], those, found)
+            rose[~up] = -1
+        del those["frame"]
+        for name, array in those.items():
+            track[name][rows] = array
 
-    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
+    def _frame(self, rows: Rows, frame: Rows, score: NDArray[Any], track: Track, found: list[Found]) -> None:
+        """One frame of some rows: which they are, (n,), the number of the frame in each, and (n, columns) of scores."""
         raise NotImplementedError
 
 
@@ -226,18 +233,17 @@ class Hysteresis(_Smoothed):
         """Memory of `batch` streams that have heard nothing."""
         return {**super().initial_track(batch), "muted": np.zeros(batch, np.int64)}
 
-    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
-        held = track["held"][row]
-        held &= score >= self.leave
-        ready = (track["run"][row] >= self.min_frames) & ~held
-        if not ready.any() or frame < track["muted"][row]:
-            return
-        column = int(np.argmax(np.where(ready, score, -1.0)))
-        start = int(track["rose"][row, column])
-        found.append(Found(row, "detection", column, start, frame + 1, frame, float(score[column])))
-        track["muted"][row] = frame + 1 + self.refractory
-        # Every label that is up now belongs to this word; each re-arms when it has fallen.
-        held |= score >= self.leave
+    def _frame(self, rows: Rows, frame: Rows, score: NDArray[Any], track: Track, found: list[Found]) -> None:
+        held, up = track["held"], score >= self.leave
+        held &= up
+        ready = (track["run"] >= self.min_frames) & ~held
+        for n in np.flatnonzero(ready.any(axis=1) & (frame >= track["muted"])):
+            column, now = int(np.argmax(np.where(ready[n], score[n], -1.0))), int(frame[n])
+            start, said = int(track["rose"][n, column]), float(score[n, column])
+            found.append(Found(int(rows[n]), "detection", column, start, now + 1, now, said))
+            track["muted"][n] = now + 1 + self.refractory
+            # Every label that is up now belongs to this word; each re-arms when it has fallen.
+            held[n] |= up[n]
 
 
 class Endpoint(_Smoothed):
@@ -259,29 +265,27 @@ class Endpoint(_Smoothed):
             "leader": np.full(batch, -1, np.int64),
         }
 
-    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
-        mass, held = track["mass"][row], track["held"][row]
+    def _frame(self, rows: Rows, frame: Rows, score: NDArray[Any], track: Track, found: list[Found]) -> None:
+        mass, held, opened, leader = (track[name] for name in ("mass", "held", "open", "leader"))
         held &= score >= self.leave
-        if track["open"][row] < 0:
-            ready = (track["run"][row] >= self.min_frames) & ~held
-            if not ready.any():
-                return
-            leader = int(np.argmax(np.where(ready, score, -1.0)))
-            track["leader"][row] = leader
-            track["open"][row] = track["rose"][row, leader]
-            mass[:] = 0.0
-        mass += score
-        leader = int(np.argmax(mass))
-        opened = int(track["open"][row])
-        over = score[leader] < self.leave and score[int(track["leader"][row])] < self.leave
-        if not over and frame + 1 - opened < self.longest:
-            return
-        if opened - int(track["before"][row]) >= self.refractory:
-            heard = mass / mass.sum()
-            found.append(Found(row, "detection", leader, opened, frame + 1, frame, float(heard[leader])))
-        track["open"][row] = -1
-        track["before"][row] = opened
-        held |= (score >= self.leave) & (track["rose"][row] < opened + self.refractory)
+        ready = (track["run"] >= self.min_frames) & ~held
+        for n in np.flatnonzero((opened < 0) & ready.any(axis=1)):
+            leader[n] = np.argmax(np.where(ready[n], score[n], -1.0))
+            opened[n] = track["rose"][n, leader[n]]
+            mass[n] = 0.0
+        there = np.flatnonzero(opened >= 0)
+        mass[there] += score[there]
+        leads = np.argmax(mass[there], axis=1)
+        over = (score[there, leads] < self.leave) & (score[there, leader[there]] < self.leave)
+        over |= frame[there] + 1 - opened[there] >= self.longest
+        for n, most in zip(there[over], leads[over], strict=True):
+            begun, now = int(opened[n]), int(frame[n])
+            if begun - int(track["before"][n]) >= self.refractory:
+                said = float((mass[n] / mass[n].sum())[most])
+                found.append(Found(int(rows[n]), "detection", int(most), begun, now + 1, now, said))
+            opened[n] = -1
+            track["before"][n] = begun
+            held[n] |= (score[n] >= self.leave) & (track["rose"][n] < begun + self.refractory)
 
 
 class Segments(_Smoothed):
@@ -307,33 +311,36 @@ class Segments(_Smoothed):
         busy: NDArray[np.bool_] = super()._busy(track) | np.any(track["held"], axis=1)
         return busy
 
-    def _frame(self, row: int, frame: int, score: NDArray[Any], track: Track, found: list[Found]) -> None:
-        held, rose, opened, fell = (track[name][row] for name in ("held", "rose", "opened", "fell"))
-        mass, until = track["mass"][row], track["until"][row]
-        held |= track["run"][row] >= self.min_frames
+    def _frame(self, rows: Rows, frame: Rows, score: NDArray[Any], track: Track, found: list[Found]) -> None:
+        held, rose, opened, fell = (track[name] for name in ("held", "rose", "opened", "fell"))
+        mass, until = track["mass"], track["until"]
+        held |= track["run"] >= self.min_frames
         begins = held & (opened < 0)
         opened[begins] = rose[begins]
         mass += np.where(held | (rose >= 0), score, 0.0)
         low = score < self.leave
         fell[~low] = -1
         falls = held & low & (fell < 0)
-        fell[falls], until[falls] = frame, mass[falls]
-        over = held & low & (frame - fell >= self.hold)
-        found.extend(self._segment(row, int(column), frame, track) for column in np.flatnonzero(over))
+        np.copyto(fell, frame[:, None], where=falls)
+        until[falls] = mass[falls]
+        over = held & low & (frame[:, None] - fell >= self.hold)
+        for n, column in np.argwhere(over):
+            found.append(self._segment(int(rows[n]), int(frame[n]), int(column), {k: v[n] for k, v in track.items()}))
         held &= ~over
         opened[over], fell[over] = -1, -1
         mass[low & ~held] = 0.0
 
     def finish(self, track: Track) -> list[Found]:
         """The segments that are still open end with the stream, or where their score fell before it."""
-        frames = track["frame"]
         return [
-            self._segment(int(row), int(column), int(frames[row]), track) for row, column in np.argwhere(track["held"])
+            self._segment(int(row), int(track["frame"][row]), int(column), {k: v[row] for k, v in track.items()})
+            for row, column in np.argwhere(track["held"])
         ]
 
-    def _segment(self, row: int, column: int, frame: int, track: Track) -> Found:
-        start, fell = int(track["opened"][row, column]), int(track["fell"][row, column])
+    def _segment(self, row: int, frame: int, column: int, track: Track) -> Found:
+        """What was found in a row, of which this is the track."""
+        start, fell = int(track["opened"][column]), int(track["fell"][column])
         end, mass = (fell, track["until"]) if fell >= 0 else (frame, track["mass"])
         # The score that ended it is low and is in the mass: a small error on the safe side.
-        mean = min(1.0, float(mass[row, column]) / max(1, end - start))
+        mean = min(1.0, float(mass[column]) / max(1, end - start))
         return Found(row, "segment", column, start, end, frame, mean)

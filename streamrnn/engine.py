@@ -15,44 +15,22 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn import decoders
 from streamrnn.backends import ArrayState
 from streamrnn.errors import ConfigError, StreamError, did_you_mean
 from streamrnn.events import Event
 from streamrnn.pool import Pool, Serving
+from streamrnn.serving import serving
 from streamrnn.sessions import NEVER, Counts, Session
 from streamrnn.snapshot import Snapshot
 from streamrnn.stretch import Reader
 
-if TYPE_CHECKING:
-    from streamrnn.bundle import Bundle
-
 __all__ = ["Engine", "Serving", "serving"]
-
-
-def serving(bundle: Bundle, backend: str = "auto") -> Serving:
-    """A bundle ready to serve on a backend, with thresholds that keep its decoder's budget if it has one.
-
-    Raises BundleError or ConfigError if it cannot be.
-    """
-    from streamrnn.bundle import open_step, with_decoder
-
-    bundle = with_decoder(bundle, {}, "")
-    recognizer = bundle.recognizer
-    return Serving(
-        name=recognizer.name,
-        sha=bundle.sha,
-        recognizer=recognizer,
-        step=open_step(bundle, backend),
-        initial=bundle.initial,
-        decoder=decoders.build(recognizer.config.decoder, recognizer),
-    )
 
 
 class Engine:
@@ -81,6 +59,11 @@ class Engine:
     def pending(self) -> bool:
         """Whether a step would do anything."""
         return any(pool.waiting for pool in self._pools.values())
+
+    @property
+    def load(self) -> float:
+        """The share of one core that the streams take, by what was measured of the bundles that hear them."""
+        return sum(pool.serving.cost * pool.rows for pool in self._pools.values())
 
     def swap(self, servings: Sequence[Serving]) -> None:
         """Serve these bundles from now on, between two hops and without a loss.
@@ -340,7 +323,7 @@ class Engine:
     def _let_go(self) -> None:
         """Forget finished streams that have said all, and let the next of their name be heard; and unused pools."""
         served = self._served.values()
-        self._pools = {key: pool for key, pool in self._pools.items() if pool in served or pool.used}
+        self._pools = {key: pool for key, pool in self._pools.items() if pool in served or pool.rows}
         for stream in [name for name, queue in self._ending.items() if queue[0].ended and not queue[0].listeners]:
             queue = self._ending[stream]
             queue.popleft()

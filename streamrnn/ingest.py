@@ -18,6 +18,7 @@ ENDPOINT = "tcp://127.0.0.1:5561"
 LARGEST_HEADER = 1 << 12  # bytes of the JSON part
 LARGEST_CHUNK, LARGEST_MESSAGE, MOST_CHANNELS = limits.LARGEST_CHUNK, limits.LARGEST_MESSAGE, limits.MOST_CHANNELS
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+_SCALE = np.float32(1.0 / 32768.0)
 RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 
 
@@ -151,7 +152,8 @@ def unpack(payload: bytes, n: int, channels: int, dtype: str) -> Samples:
         raise WireError(
             "size", f"{len(payload)} bytes of payload; {n} samples of {channels} channels in {dtype} are {wanted}"
         )
-    samples: Samples = np.frombuffer(payload, kind).reshape(n, channels).astype(np.float32)
+    samples = np.frombuffer(payload, kind).astype(np.float32)
     if dtype == "int16":
-        samples /= np.float32(32768.0)
-    return samples
+        # A power of two, by which a product is as exact as a quotient.
+        samples *= _SCALE
+    return samples.reshape(n, channels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streamrnn.chunk import MUTED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import UserError
+from streamrnn.pacing import Tick
 from streamrnn.sources import Source, SourceConfig, room
 from streamrnn.sources.bell import Bell
 
@@ -81,8 +82,12 @@ class Inlet:
         """What the source's thread does: all items into the queue, and then how it ended."""
         error = ""
         try:
-            for item in self.source.items():
-                self._put(item)
+            for burst in self.source.bursts():
+                with self._intake.lock:
+                    for item in burst:
+                        self._put(item)
+                    if self._entries:
+                        self._intake.ring()
             error = self.source.refusal
         except UserError as reason:
             error = " ".join(str(reason).split())
@@ -90,7 +95,8 @@ class Inlet:
             error = f"{type(self.source).__name__} broke, {type(reason).__name__}: {' '.join(str(reason).split())}"
         with self._intake.lock:
             self._entries.extend(self._dropped.values())
-            self._append(Closed(error))
+            self._entries.append(Closed(error))
+            self._intake.ring()
 
     def take(self) -> list[Entry]:
         """A bounded turn of what comes next; with the lock held."""
@@ -113,30 +119,32 @@ class Inlet:
             self._room.notify()
 
     def _put(self, item: Item) -> None:
-        with self._intake.lock:
-            if isinstance(item, Chunk) and self.paused:
-                item = Gap(item.stream, item.start, item.end, MUTED)
-            if isinstance(item, Opened):
-                self._limits[item.stream] = room(self.config.queue_ms, item.rate)
-            if isinstance(item, Chunk):
-                if self.config.when_full == "drop_oldest":
-                    while not self._fits(item) and self._evict(item.stream):
-                        pass
-                if self.config.when_full != "block" and not self._fits(item):
-                    self._dropped[item.stream] = _joined(self._dropped.get(item.stream), item)
-                    self.dropped += len(item.samples)
-                    return
-                self._room.wait_for(lambda: self._fits(item) or self.source.stopped.is_set())
-                self._waiting[item.stream] += len(item.samples)
-            elif isinstance(item, Ended):
-                del self._limits[item.stream]
-            if item.stream in self._dropped:
-                self._entries.append(self._dropped.pop(item.stream))
-            last = self._entries[-1] if self._entries else None
-            if isinstance(item, Gap) and isinstance(last, Gap) and _goes_on(last, item):
-                self._entries[-1] = Gap(item.stream, last.start, item.end, item.reason)
+        """With the lock held."""
+        if isinstance(item, Chunk) and self.paused:
+            item = Gap(item.stream, item.start, item.end, MUTED)
+        if isinstance(item, Opened):
+            self._limits[item.stream] = room(self.config.queue_ms, item.rate)
+        if isinstance(item, Chunk):
+            if self.config.when_full == "drop_oldest":
+                while not self._fits(item) and self._evict(item.stream):
+                    pass
+            if self.config.when_full != "block" and not self._fits(item):
+                self._dropped[item.stream] = _joined(self._dropped.get(item.stream), item)
+                self.dropped += len(item.samples)
                 return
-            self._append(item)
+            if not self._fits(item):
+                self._intake.ring()  # what makes room is what waits already
+                self._room.wait_for(lambda: self._fits(item) or self.source.stopped.is_set())
+            self._waiting[item.stream] += len(item.samples)
+        elif isinstance(item, Ended):
+            del self._limits[item.stream]
+        if item.stream in self._dropped:
+            self._entries.append(self._dropped.pop(item.stream))
+        last = self._entries[-1] if self._entries else None
+        if isinstance(item, Gap) and isinstance(last, Gap) and _goes_on(last, item):
+            self._entries[-1] = Gap(item.stream, last.start, item.end, item.reason)
+            return
+        self._entries.append(item)
 
     def _evict(self, stream: str) -> bool:
         """The oldest chunk of a stream becomes a gap, one with the gap before it; whether there was one."""
@@ -170,10 +178,6 @@ class Inlet:
         fits = not waiting or waiting + len(chunk.samples) <= self._limits[chunk.stream]
         return fits and len(self._entries) < _ITEMS
 
-    def _append(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        self._intake.ring()
-
 
 def _goes_on(gap: Gap, other: Gap) -> bool:
     return gap.reason == other.reason == MUTED and (gap.stream, gap.end) == (other.stream, other.start)
@@ -189,7 +193,9 @@ def _joined(gap: Gap | None, chunk: Chunk) -> Gap:
 class Intake:
     """All inlets: their threads, and the bell that wakes the engine's thread when something was put."""
 
-    def __init__(self) -> None:
+    def __init__(self, tick: Tick | None = None) -> None:
+        """Sources may gather what comes within a tick."""
+        self._tick = tick or Tick(0.0)
         self.lock = threading.Lock()
         self.bell = Bell()
         self.inlets: list[Inlet] = []
@@ -197,6 +203,7 @@ class Intake:
 
     def add(self, source: Source, config: SourceConfig) -> Inlet:
         """A source that will run."""
+        source.tick = self._tick
         inlet = Inlet(self, source, config)
         self.inlets.append(inlet)
         return inlet

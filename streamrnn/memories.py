@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from streamrnn.recognizer import LagConfig, StandardiseConfig
+from streamrnn.recognizer import LagConfig, PastConfig, StandardiseConfig
 from streamrnn.stage import Inputs, Stage, State
 
 _FLAT = 1e-3  # the least deviation, as a share of the values: what is flatter is noise of the last digit
@@ -55,11 +55,7 @@ class Standardise(Stage):
         joined = torch.cat([state["tail"], torch.cat([moved, torch.ones_like(x[..., :1])], dim=-1)], dim=1)
         values, there = joined[..., : self.width], joined[..., self.width :]
         sums = torch.cat([values, values * values, there], dim=-1)
-        reach = 1
-        for _ in range(self.doublings):
-            # The sum over twice as many frames is that of two neighbours: the same order of sums for every split.
-            sums = sums[:, reach:] + sums[:, : sums.shape[1] - reach]
-            reach *= 2
+        sums = sums_of(sums, self.doublings)
         count = sums[..., 2 * self.width :]
         mean = sums[..., : self.width] / count
         variance = (sums[..., self.width : 2 * self.width] / count - mean * mean).clamp_min(0.0)
@@ -67,3 +63,36 @@ class Standardise(Stage):
         scaled = (moved - mean) / torch.maximum(variance.sqrt(), least)
         after = {"tail": joined[:, x.shape[1] :], "origin": origin, "begun": torch.ones_like(state["begun"])}
         return scaled.clamp(-self.most, self.most), after
+
+
+class Past(Stage):
+    """Each frame with means of those before it and itself, over several lengths."""
+
+    def __init__(self, config: PastConfig, inputs: Inputs) -> None:
+        super().__init__()
+        self.doublings, self.inputs = config.doublings, inputs.width
+        self.before = 2 ** max(config.doublings) - 1
+        self.width = inputs.width * (1 + len(config.doublings))
+
+    def initial_state(self, batch: int) -> State:
+        """Nothing was heard: `tail` has values, counted by its last column."""
+        return {"tail": torch.zeros(batch, self.before, self.inputs + 1)}
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """(batch, frames, inputs) -> (batch, frames, inputs * (1 + lengths)), the frame itself first."""
+        joined = torch.cat([state["tail"], torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)], dim=1)
+        means = [x]
+        for doublings in self.doublings:
+            sums = sums_of(joined[:, self.before - 2**doublings + 1 :], doublings)
+            means.append(sums[..., : self.inputs] / sums[..., self.inputs :])
+        return torch.cat(means, dim=-1), {"tail": joined[:, x.shape[1] :]}
+
+
+def sums_of(values: Tensor, doublings: int) -> Tensor:
+    """(batch, frames, values) -> the sum of each `2 ** doublings` neighbours, for every split in the same order."""
+    reach = 1
+    for _ in range(doublings):
+        # The sum over twice as many frames is that of two neighbours.
+        values = values[:, reach:] + values[:, : values.shape[1] - reach]
+        reach *= 2
+    return values

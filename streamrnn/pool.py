@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from streamrnn.backends import ArrayState, Step
 from streamrnn.decoders import Decoder, Found
@@ -17,10 +16,11 @@ from streamrnn.resampling import to_source
 from streamrnn.sessions import FOREVER, Listener, Session
 from streamrnn.snapshot import ListenerMemory, Remark, same_make
 from streamrnn.stretch import Reader, Reading, Stretch, Told
-from streamrnn.table import Table
+from streamrnn.table import Place, Table
 
 _ROWS_AT_FIRST = 4
 COLD = "cold"
+_Body = Heard | Forecast | Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Serving:
     initial: ArrayState
     decoder: Decoder
     beside: str = ""  # of a shadow: the bundle whose streams it hears as well
+    cost: float = 0.0  # the share of one core that a stream takes; 0.0 if that was not measured
 
     @property
     def ref(self) -> BundleRef:
@@ -61,9 +62,7 @@ def is_real(found: Found, hop: int, samples: int) -> bool:
     return found.kind == "detection" or found.start * hop < samples
 
 
-def told(
-    found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]
-) -> tuple[int, Heard | Forecast | Scored]:
+def told(found: Found, recognizer: Recognizer, rate: int, stretch: tuple[int, int]) -> tuple[int, _Body]:
     """What was found in the samples of a stretch `(start, end)` of `rate` Hz: at which it was decided, and what."""
     first, last = stretch
     return placed(
@@ -74,9 +73,7 @@ def told(
     )
 
 
-def placed(
-    found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]
-) -> tuple[int, Heard | Forecast | Scored]:
+def placed(found: Found, recognizer: Recognizer, rate: int, source: Callable[[int], int]) -> tuple[int, _Body]:
     """The same where `source` tells at which source sample a frame begins."""
     end = source(int(found.end))
     start = min(source(int(found.start)), end - 1)
@@ -93,6 +90,7 @@ class Pool:
         self.waiting: deque[Listener] = deque()
         self._states = Table(serving.initial, _ROWS_AT_FIRST)
         self._tracks = Table(serving.decoder.initial_track(1), _ROWS_AT_FIRST)
+        self._place = Place()
         self._free: list[int] = []
         self._rows = 0
         self._rows_a_call = rows_a_call
@@ -152,9 +150,9 @@ class Pool:
         return msgspec.structs.replace(memory, restored=restored)
 
     @property
-    def used(self) -> bool:
-        """Whether any stream has a row."""
-        return len(self._free) < self._rows
+    def rows(self) -> int:
+        """How many streams have one."""
+        return self._rows - len(self._free)
 
     def let_go(self, listener: Listener) -> None:
         """Take a listener from its stream, and its row."""
@@ -217,14 +215,14 @@ class Pool:
 
     def _call(self, hops: int, group: list[tuple[Listener, Reading]]) -> list[Event]:
         recognizer = self.serving.recognizer
-        samples = np.zeros((len(group), hops * recognizer.hop, recognizer.channels), np.float32)
+        samples = self._place.batch(len(group), hops * recognizer.hop, recognizer.channels)
         for out, (listener, reading) in zip(samples, group, strict=True):
             reading.stretch.tape(listener.reader).read(listener.reader.bundle, out)
             reading.frames += hops
         rows = [listener.row for listener, _ in group]
-        posteriors, state = self.serving.step(samples, self._states.gather(rows))
+        posteriors, state = self.serving.step(samples, self._states.lend(rows))
         self._states.scatter(rows, state)
-        found, track = self.serving.decoder(posteriors, self._tracks.gather(rows))
+        found, track = self.serving.decoder(posteriors, self._tracks.lend(rows))
         self._tracks.scatter(rows, track)
         events = [event for each in found for event in self._heard(*group[each.row], each)]
         for listener, reading in group:
@@ -255,7 +253,7 @@ class Pool:
             first = listener.todo[0]
             if isinstance(first, Told):
                 events += self._lost(listener, first, COLD)
-                listener.todo.popleft()
+                del listener.todo[0]
                 continue
             events += self._remarks(listener, first)
             if not first.stretch.closed or self._hops(listener, first):
@@ -263,7 +261,7 @@ class Pool:
             if first.frames:
                 found = self.serving.decoder.finish(self._tracks.gather([listener.row]))
                 events += [event for each in found for event in self._heard(listener, first, each)]
-            listener.todo.popleft()
+            del listener.todo[0]
             self._fresh(listener.row)
         if listener.session.ended:
             self.let_go(listener)
@@ -288,7 +286,7 @@ class Pool:
         """What is to be told of the frames that have been heard."""
         events: list[Event] = []
         while self._due(reading):
-            frames, told = reading.remarks.popleft()
+            frames, told = reading.remarks.pop(0)
             events += self._lost(listener, told, self._readiness(reading, frames))
         return events
 

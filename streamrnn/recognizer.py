@@ -126,6 +126,17 @@ class SpectrumConfig(PlugConfig, frozen=True, tag="spectrum"):
     floor: Positive = 0.01
 
 
+@register("feature", "streamrnn.beating:Beats")
+class BeatsConfig(PlugConfig, frozen=True, tag="beats"):
+    """Samples of one lead of an electrocardiogram -> each beat, in the frame in which it is `wait_ms` old.
+
+    Frames without a beat are zeros. What comes within `wait_ms` after a beat is known of it, the next one perhaps.
+    """
+
+    hop_ms: Positive = 100.0
+    wait_ms: Positive = 800.0
+
+
 @register("feature", "streamrnn.memories:Lag")
 class LagConfig(PlugConfig, frozen=True, tag="lag"):
     """Append the values of so many frames ago, a copy a number: a day and a week before, in a series that has them."""
@@ -142,6 +153,16 @@ class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
 
     doublings: Annotated[int, Meta(ge=1, le=16)] = 9
     most: Positive = 8.0
+
+
+@register("feature", "streamrnn.memories:Past")
+class PastConfig(PlugConfig, frozen=True, tag="past"):
+    """Append the mean of each input over the stream's last `2 ** d` frames, or as many as there were, for each `d`.
+
+    What somebody has done for minutes says much of what he does now, and how a sensor sits is what lasts.
+    """
+
+    doublings: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = (6,)
 
 
 class CellConfig(PlugConfig, frozen=True):

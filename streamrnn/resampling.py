@@ -55,6 +55,8 @@ class Resampler(Protocol):
 class _Same:
     """The two rates are equal: samples pass as they are."""
 
+    __slots__ = ("_channels",)
+
     def __init__(self, channels: int) -> None:
         self._channels = channels
 
@@ -66,6 +68,12 @@ class _Same:
 
     def primer(self) -> Primer:
         return Primer(0, 0, np.zeros((0, self._channels), np.float32))
+
+
+@functools.cache
+def _same(channels: int) -> _Same:
+    """It remembers nothing: one is enough for all streams."""
+    return _Same(channels)
 
 
 class _Soxr:
@@ -131,13 +139,13 @@ class _Soxr:
 
 def open_resampler(source_rate: int, rate: int, channels: int) -> Resampler:
     """A resampler for a run that begins. Raises StreamError if soxr cannot do it."""
-    return _Same(channels) if source_rate == rate else _Soxr(source_rate, rate, channels)
+    return _same(channels) if source_rate == rate else _Soxr(source_rate, rate, channels)
 
 
 def resume_resampler(source_rate: int, rate: int, channels: int, primer: Primer) -> tuple[Resampler, Samples]:
     """A resampler that goes on from a primer, and what it knows that the one before did not give yet."""
     if source_rate == rate:
-        return _Same(channels), primer.samples[:0]
+        return _same(channels), primer.samples[:0]
     resampler = _Soxr(source_rate, rate, channels)
     return resampler, resampler.prime(primer)
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
-from msgspec import UNSET
 
-from streamrnn import assembly, bundle, sinks, sources
+from streamrnn import assembly, bundle, places, sinks, sources
+from streamrnn.admission import Admission
 from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
@@ -20,6 +20,7 @@ from streamrnn.handover import Handover
 from streamrnn.history import History
 from streamrnn.intake import Closed, Inlet, Intake
 from streamrnn.overseeing import Overseer
+from streamrnn.pacing import Pace, Tick
 from streamrnn.publisher import Publisher, new_run
 from streamrnn.reloading import Built, Reloader
 from streamrnn.shadowing import Shadowing
@@ -52,7 +53,9 @@ class Service:
         self._added = len(self.sinks)  # those are not in the config, and nobody asks where they are
         self.summary = Summary()
         self._bundles: list[tuple[Bundle, str]] = []
-        self._intake = Intake()
+        tick = Tick(config.engine.tick_ms / 1000.0)
+        self._intake, self._pace = Intake(tick), Pace(tick)
+        self._admission = Admission(config.engine)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -81,7 +84,7 @@ class Service:
         self._shadowing = Shadowing(
             self._watch.meter,
             step=self._step,
-            publish=self._publish,
+            publish=lambda event: self._publisher.event(event),  # noqa: PLW0108 (it is made later)
             tell=lambda status: self._tell(NOBODY, status),
             changed=self._served,
         )
@@ -111,12 +114,12 @@ class Service:
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
         refs = [each.ref for each in servings]
-        history, state = self.history, self._state
-        before = history.before if history.place else state.runs if state.place else UNSET
-        told = (history, *self.sinks, self._watch.tally)
-        self._publisher = Publisher(told, refs, history.run, self.control.place, before=before)
-        most, grace_s = self.config.engine.max_streams, self.config.state.grace_s
-        self._streams = Streams(self._engine, self._publisher, most, self._kept, self._clips, grace_s=grace_s)
+        told = (self.history, *self.sinks, self._watch.tally)
+        before = assembly.runs_before(self.history, self._state)
+        self._publisher = Publisher(told, refs, self.history.run, self.control.place, before=before)
+        self._streams = Streams(
+            self._engine, self._publisher, self._admission, self._kept, self._clips, grace_s=self.config.state.grace_s
+        )
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -133,6 +136,7 @@ class Service:
             promise = bundle.promise(there)
             if promise:
                 yield f"bundle {each.path}: {promise}"
+        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles"
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks[self._added :]:
@@ -164,10 +168,13 @@ class Service:
         self._intake.start()
         while not self._stopping:
             self._poller.poll(_milliseconds(min(self._publisher.attend(), self._watch.vitals.due_s)))
+            self._pace.wait()
             self._watch.woke()
             self._turn()
             self._save()
-            self._tell_troubles()
+            for trouble in self._watch.turned(self._engine, self._streams):
+                self._tell(NOBODY, Status("failed", trouble))
+            self._pace.done()
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
 
@@ -209,6 +216,7 @@ class Service:
 
     def _open_all(self) -> list[Serving]:
         limits = self.config.engine
+        places.check_there(self.config)
         self._bundles, servings = self._build(self.config)
         self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = assembly.source_configs(self.config, [each.name for each in servings])
@@ -226,7 +234,9 @@ class Service:
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
-        return bundles, [self._watch.measured(each) for each in assembly.serve(config, bundles)]
+        return bundles, [
+            self._watch.measured(self._admission.measured(each)) for each in assembly.serve(config, bundles)
+        ]
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S
@@ -235,7 +245,8 @@ class Service:
                 self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
-            self._tell_troubles()
+            for trouble in self._watch.turned(self._engine, self._streams):
+                self._tell(NOBODY, Status("failed", trouble))
             self._intake.bell.silence()
             self.control.work()
 
@@ -297,15 +308,8 @@ class Service:
         """Other bundles are served from now on: who asks is told so."""
         self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
 
-    def _tell_troubles(self) -> None:
-        for trouble in self._watch.turned(self._engine, self._streams):
-            self._tell(NOBODY, Status("failed", trouble))
-
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
-
-    def _publish(self, event: Event) -> None:
-        self._publisher.event(event)
 
     def _run(self, inlet: Inlet) -> None:
         self._running += 1
@@ -335,6 +339,7 @@ class Service:
 
 def check(config: DaemonConfig) -> list[str]:
     """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
+    places.check_there(config)
     names = [there.recognizer.name for there, _ in assembly.bundles(config)]
     assembly.source_configs(config, names)
     return names

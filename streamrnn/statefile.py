@@ -160,7 +160,7 @@ class StateFile:
             kept: Kept = msgspec.msgpack.decode(rest, type=Kept)
         except FileNotFoundError:
             return Kept()
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             self.unreadable = 1
             self.trouble = f"state {path}: {plain(error)}; put aside, and every stream begins anew"
             with contextlib.suppress(OSError):

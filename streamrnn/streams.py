@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.clips.keeping import Clips
 from streamrnn.engine import Engine
@@ -39,7 +40,14 @@ class Streams:
     """What the daemon knows of its streams beside the engine; used by the engine's thread."""
 
     def __init__(
-        self, engine: Engine, publisher: Publisher, max_streams: int, kept: Kept, clips: Clips, *, grace_s: float = 30.0
+        self,
+        engine: Engine,
+        publisher: Publisher,
+        admission: Admission,
+        kept: Kept,
+        clips: Clips,
+        *,
+        grace_s: float = 30.0,
     ) -> None:
         """`kept` is what the daemon before has left, for whoever goes on with it within `grace_s`.
 
@@ -47,11 +55,11 @@ class Streams:
         """
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
-        self._engine, self._publisher, self._max_streams = engine, publisher, max_streams
+        self._engine, self._publisher, self._admission = engine, publisher, admission
         self._taps = clips.taps
         self._open: dict[str, _Open] = {}
         self._runs = kept.runs
-        self._unclaimed = Unclaimed(kept.streams, max_streams, grace_s)
+        self._unclaimed = Unclaimed(kept.streams, admission.max_streams, grace_s)
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._ending: list[tuple[Inlet, str, int, Status]] = []
         self._suspended: list[str] = []
@@ -182,8 +190,7 @@ class Streams:
 
     def _begin(self, inlet: Inlet, item: Opened) -> None:
         stream = item.stream
-        if len(self._engine.streams) >= self._max_streams:
-            raise StreamError(f"{stream}: {self._max_streams} streams are open; raise max_streams")
+        self._admission.check(self._engine, stream, inlet.config.bundles)
         how, taken = self._resume(inlet, item)
         if not taken:
             # A name that comes again goes on counting epochs, so that no two events of it share an id; so does each

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,11 +21,10 @@ class Reader:
     bundle: str
     rate: int
     channels: int
+    takes: tuple[int, int] = field(init=False, compare=False)  # the input that it reads: rate and channels
 
-    @property
-    def takes(self) -> tuple[int, int]:
-        """The input that it reads: rate and channels."""
-        return self.rate, self.channels
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "takes", (self.rate, self.channels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +36,11 @@ class Told:
     lost: Lost
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Input:
     """A stretch as readers of one rate and number of channels take it; its tape begins at source sample `begin`."""
 
+    takes: tuple[int, int]
     resampler: Resampler
     tape: Tape
     begin: int
@@ -50,18 +49,27 @@ class Input:
 class Stretch:
     """One unbroken run of a stream's samples, resampled once for each rate that is listened to."""
 
+    __slots__ = (
+        "_inputs",
+        "closed",
+        "end",
+        "epoch",
+        "rate",
+        "start",
+    )
+
     def __init__(self, epoch: int, rate: int, channels: int, readers: Sequence[Reader]) -> None:
         self.epoch = epoch
         self.start = 0  # source sample with which it begins
         self.end = 0  # source sample just past its last
         self.closed = False
         self.rate = rate
-        self._inputs: dict[tuple[int, int], Input] = {}
+        self._inputs: list[Input] = []  # one or a few: a dict would be larger and no faster
         for reader in readers:
-            names = [other.bundle for other in readers if other.takes == reader.takes]
-            if reader.takes not in self._inputs:
+            if self._find(reader) is None:
+                names = [other.bundle for other in readers if other.takes == reader.takes]
                 resampler = open_resampler(rate, reader.rate, reader.channels)
-                self._inputs[reader.takes] = Input(resampler, Tape(reader.channels, names), 0)
+                self._inputs.append(Input(reader.takes, resampler, Tape(reader.channels, names), 0))
 
     @property
     def begun(self) -> bool:
@@ -70,64 +78,79 @@ class Stretch:
 
     def tape(self, reader: Reader) -> Tape:
         """The samples as this reader takes them."""
-        return self._inputs[reader.takes].tape
+        for each in self._inputs:
+            if each.takes == reader.takes:
+                return each.tape
+        raise LookupError(reader)
 
     def source(self, reader: Reader, sample: int) -> int:
         """The source sample at which sample `sample` of the reader's tape lies, at most the stretch's end."""
-        begin = self._inputs[reader.takes].begin
+        begin = self._input(reader).begin
         return min(begin + to_source(sample, self.rate, reader.rate), self.end)
 
     def begin(self, sample: int) -> None:
         """The first sample is number `sample` of the stream."""
         self.start = self.end = sample
-        for each in self._inputs.values():
+        for each in self._inputs:
             each.begin = sample
 
     def join(self, reader: Reader) -> tuple[int, int]:
         """Another reader, of what comes next: the tape's sample with which it begins, and at which of the source."""
-        if reader.takes not in self._inputs:
+        each = self._find(reader)
+        if each is None:
             resampler = open_resampler(self.rate, reader.rate, reader.channels)
-            self._inputs[reader.takes] = Input(resampler, Tape(reader.channels, []), self.end)
-        each = self._inputs[reader.takes]
+            each = Input(reader.takes, resampler, Tape(reader.channels, []), self.end)
+            self._inputs.append(each)
         each.tape.join(reader.bundle)
         return each.tape.end, each.begin
 
     def leave(self, reader: Reader) -> None:
         """A reader less."""
-        if not self._inputs[reader.takes].tape.leave(reader.bundle):
-            del self._inputs[reader.takes]
+        each = self._input(reader)
+        if not each.tape.leave(reader.bundle):
+            self._inputs.remove(each)
 
     def add(self, samples: Samples) -> None:
         """The samples that come next, `(time, channels)` of the source."""
         self.end += len(samples)
-        for (_, channels), each in self._inputs.items():
-            each.tape.append(each.resampler.push(mixed(samples, channels)))
+        for each in self._inputs:
+            each.tape.append(each.resampler.push(mixed(samples, each.takes[1])))
 
     def close(self) -> None:
         """No more will come: what the resamplers hold goes on the tapes."""
         self.closed = True
-        for each in self._inputs.values():
+        for each in self._inputs:
             each.tape.append(each.resampler.finish())
 
     def remembered(self) -> tuple[InputMemory, ...]:
         """What its inputs go on from."""
         return tuple(
-            InputMemory(rate, channels, each.begin, each.resampler.primer(), each.tape.end, each.tape.waiting())
-            for (rate, channels), each in self._inputs.items()
+            InputMemory(*each.takes, each.begin, each.resampler.primer(), each.tape.end, each.tape.waiting())
+            for each in self._inputs
         )
 
     def resume(self, start: int, end: int, inputs: Sequence[InputMemory], places: Mapping[Reader, int]) -> None:
         """Go on where another stretch of these readers was, each at its place."""
         self.start, self.end = start, end
         for memory in inputs:
-            key = (memory.rate, memory.channels)
-            if key in self._inputs:
-                resampler, beyond = resume_resampler(self.rate, *key, memory.primer)
-                tape = self._inputs[key].tape
-                own = {reader.bundle: place for reader, place in places.items() if reader.takes == key}
-                tape.resume(memory.end, memory.waiting, own)
-                tape.append(beyond)
-                self._inputs[key] = Input(resampler, tape, memory.begin)
+            for each in self._inputs:
+                if each.takes == (memory.rate, memory.channels):
+                    each.resampler, beyond = resume_resampler(self.rate, *each.takes, memory.primer)
+                    own = {reader.bundle: place for reader, place in places.items() if reader.takes == each.takes}
+                    each.tape.resume(memory.end, memory.waiting, own)
+                    each.tape.append(beyond)
+                    each.begin = memory.begin
+
+    def _find(self, reader: Reader) -> Input | None:
+        for each in self._inputs:
+            if each.takes == reader.takes:
+                return each
+        return None
+
+    def _input(self, reader: Reader) -> Input:
+        each = self._find(reader)
+        assert each is not None  # who reads has joined
+        return each
 
 
 @dataclass(slots=True)
@@ -141,7 +164,7 @@ class Reading:
     frames: int = 0
     origin: int = 0
     restored: int = 0
-    remarks: deque[tuple[int, Told]] = field(default_factory=deque)
+    remarks: list[tuple[int, Told]] = field(default_factory=list)
 
 
 def mixed(samples: Samples, channels: int) -> Samples:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import numpy as np
 
 from streamrnn.chunk import Samples
 
-_SMALLEST = 1024
-_IDLE = 16 * _SMALLEST  # a block larger than this is let go as soon as nothing is on it
+_SMALLEST = 256
+
+
+@cache
+def _nothing(channels: int) -> Samples:
+    """The block of every tape on which nothing is."""
+    return np.empty((0, channels), np.float32)
 
 
 class Tape:
     """Appends and reads cost what they carry, whatever waits; memory is at most four times what waits."""
 
+    __slots__ = (
+        "_block",
+        "_first",
+        "_head",
+        "_places",
+        "end",
+    )
+
     def __init__(self, channels: int, readers: Iterable[str]) -> None:
-        self._block: Samples = np.empty((_SMALLEST, channels), np.float32)
+        self._block: Samples = _nothing(channels)
         self._head = 0  # where in the block the first sample that waits lies
         self._first = 0  # which sample of the run that is
         self._places = dict.fromkeys(readers, 0)
@@ -32,11 +46,13 @@ class Tape:
         self.end += len(samples)
 
     def read(self, reader: str, out: Samples) -> None:
-        """Copy the reader's next samples over `out` `(time, channels)`, as far as there are any; go on by all of it."""
+        """Copy the reader's next samples over `out` `(time, channels)`, zeros behind the last; go on by all of it."""
         place = self._places[reader]
         count = max(0, min(len(out), self.end - place))
         at = self._head + place - self._first
         out[:count] = self._block[at : at + count]
+        if count < len(out):
+            out[count:] = 0.0
         self._places[reader] = place + len(out)
         self._forget(min(self.end, *self._places.values()))
 
@@ -76,12 +92,12 @@ class Tape:
         self._first = first
         if first == self.end:
             self._head = 0
-            if len(self._block) > _IDLE:
-                self._block = np.empty((_SMALLEST, self._block.shape[1]), np.float32)
+            # Of a thousand streams few wait at a time, and the next chunk has this memory of another's.
+            self._block = _nothing(self._block.shape[1])
 
     def _make_room(self, waiting: int, more: int) -> None:
-        # Twice what is needed, so that as much can be appended again before anything is moved.
-        capacity = max(_SMALLEST, 2 << (waiting + more - 1).bit_length())
+        # Twice what waits, so that as much can be appended again before anything is moved.
+        capacity = max(_SMALLEST, 1 << (2 * waiting + more - 1).bit_length())
         kept = self._block[self._head : self._head + waiting]
         block = self._block if capacity == len(self._block) else np.empty((capacity, kept.shape[1]), np.float32)
         block[:waiting] = kept

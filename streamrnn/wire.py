@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -192,10 +193,16 @@ def read(data: bytes) -> Message:
     return Message(**fields, body=body)
 
 
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """One that is kept: to look a type up takes longer than to read a header."""
+    return msgspec.json.Decoder(kind)
+
+
 def parse(data: bytes, kind: Any) -> Any:
     """JSON as the type `kind`. Raises WireError with the code `malformed`."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
         raise WireError("malformed", mistakes.told(error, _as_it_is(data), kind)) from None
     # The last two: bytes that are no UTF-8, and brackets nested deeper than the stack.

@@ -17,8 +17,8 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "notify", "limits", "closing", "summary", "release", "allocator"),
-    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "mistakes"),
+    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator"),
+    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "places", "mistakes"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker"),
     (
@@ -30,6 +30,7 @@ LAYERS = (
         "sources",
         "features",
         "sensing",
+        "beating",
         "convolution",
         "models",
         "heads",
@@ -39,13 +40,15 @@ LAYERS = (
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.native", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
-    ("engine", "health"),
+    ("serving",),
+    ("engine", "health", "capacity"),
     ("detector",),
     ("control", "journal", "statefile"),
     ("journaling", "clips"),
     ("history",),
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
+    ("admission",),
     ("unclaimed",),
     ("streams", "assembly", "handover"),
     ("watch", "sourcing", "shadowing", "reloading"),
@@ -82,12 +85,16 @@ DAEMON = (
     "watch",
     "logs",
     "flood",
+    "pacing",
+    "admission",
+    "capacity",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
     "stage",
     "features",
     "sensing",
+    "beating",
     "convolution",
     "models",
     "heads",
@@ -126,7 +133,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

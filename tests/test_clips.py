@@ -26,6 +26,7 @@ from test_health import HEALTH, get, needs_prometheus, place_of, until, value
 from test_service import RATE, subscriber, talk, until_ended
 
 from streamrnn import files
+from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.client import Control as Caller
 from streamrnn.client import Pusher
@@ -35,7 +36,7 @@ from streamrnn.clips.folder import Folder
 from streamrnn.clips.keeping import Clips
 from streamrnn.config import convert
 from streamrnn.control import Control
-from streamrnn.daemon_config import DaemonConfig
+from streamrnn.daemon_config import DaemonConfig, LimitsConfig
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import ConfigError, DeviceError
 from streamrnn.events import BundleRef, Heard, event_id
@@ -63,7 +64,7 @@ class Room:
         self.heeder = Heeder()
         self.engine = Engine(servings)
         self.publisher = Publisher((self.heeder, *self.clips.open()), [each.ref for each in servings])
-        self.streams = Streams(self.engine, self.publisher, 8, Kept(1), self.clips)
+        self.streams = Streams(self.engine, self.publisher, Admission(LimitsConfig(max_streams=8)), Kept(1), self.clips)
         self.inlet = self.intake.add(Listed([]), SourceConfig())
 
     def hear(self, items: Sequence[Item]) -> None:

@@ -263,7 +263,7 @@ def test_names_that_are_gone_are_forgotten() -> None:
             source = taken.source
             assert list(source._clients) == ["mic"]
             assert not source._leaving
-            assert not source._granted
+            assert not source._owed
 
 
 class Cable:

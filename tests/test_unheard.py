@@ -14,11 +14,13 @@ from listed import Heeder
 from tones import HOP, RATE
 
 from streamrnn import bundle
+from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Item, Opened
 from streamrnn.clips import ClipsConfig
 from streamrnn.clips.keeping import Clips
 from streamrnn.closing import close
 from streamrnn.control import Control
+from streamrnn.daemon_config import LimitsConfig
 from streamrnn.engine import Engine, serving
 from streamrnn.events import Event, Heard, Lost
 from streamrnn.intake import Intake
@@ -128,7 +130,13 @@ def test_a_stream_that_may_go_on_does_so_where_it_was_kept_and_another_ends_with
     engine, sink = engine_of(), Heeder()
     intake = Intake()
     control = Control(intake.bell)
-    streams = Streams(engine, Publisher([sink], []), 10, Kept(runs=1), Clips(ClipsConfig(), Meter(), control))
+    streams = Streams(
+        engine,
+        Publisher([sink], []),
+        Admission(LimitsConfig(max_streams=10)),
+        Kept(runs=1),
+        Clips(ClipsConfig(), Meter(), control),
+    )
     inlet = intake.add(_Silent("here"), SourceConfig())
 
     def chunk(stream: str, start: int, n: int) -> Chunk:

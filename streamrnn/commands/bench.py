@@ -2,20 +2,23 @@
 
   streamrnn bench
   streamrnn bench mine.bundle --json
+  streamrnn bench --capacity wakeword
+  streamrnn bench --daemons
   streamrnn bench --loop
   streamrnn bench --results 1000000
   streamrnn bench --models configs/digits.yaml --data recordings/ --set training.steps=600
   streamrnn bench --carrying configs/digits.yaml --data recordings/ --set training.steps=600
   streamrnn bench --drift words.bundle --data recordings/ --data talk/ --hours 24 --out long-streams.md
 
-The first two measure a bundle on the backends that can serve it. --loop measures these and torch side by side with
-torchaudio's MelSpectrogram and nn.GRU in a hand-written loop, and the GRU alone with nn.GRU. --models trains a
-recognizer of your config with each recurrent body, GRU, LSTM and the plain RNN, and compares accuracy, gradients and
-cost. --carrying trains it without carried state, with it, and with state carried over unrelated words, and plays each
-to the end of a stream. --results publishes so many results to two subscribers that read and one that is stuck, and
-tells what each of the two got. --drift plays each bundle hours that are composed of the data, as eval --hours does,
-and once more with a fresh state before every utterance: hour by hour, recall, false accepts and the norm of the
-hidden state.
+The first two measure a bundle on the backends that can serve it. --capacity starts a daemon with a bundle on one core
+and brings it more and more live streams over ZeroMQ until results come later than 50 ms: how many this machine holds,
+in about a minute. --loop measures the backends and torch side by side with torchaudio's MelSpectrogram and nn.GRU in a
+hand-written loop, and the GRU alone with nn.GRU. --models trains a recognizer of your config with each recurrent body,
+GRU, LSTM and the plain RNN, and compares accuracy, gradients and cost. --carrying trains it without carried state,
+with it, and with state carried over unrelated words, and plays each to the end of a stream. --results publishes so
+many results to two subscribers that read and one that is stuck, and tells what each of the two got. --drift plays each
+bundle hours that are composed of the data, as eval --hours does, and once more with a fresh state before every
+utterance: hour by hour, recall, false accepts and the norm of the hidden state.
 """
 
 from __future__ import annotations
@@ -44,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--carrying", type=Path, metavar="CONFIG", help="train and compare ways to carry the state; needs torch"
+    )
+    what.add_argument("--capacity", metavar="BUNDLE", help="how many live streams a daemon holds on one core")
+    what.add_argument(
+        "--daemons", action="store_true", help="a daemon beside one of torch and one without compute; needs torch"
     )
     what.add_argument("--results", type=int, metavar="N", help="publish N results, and count what arrives")
     parser.add_argument("--per-second", type=float, default=10_000.0, metavar="N", help="of --results; %(default)g")
@@ -82,6 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _results(arguments)
     if arguments.drift is not None:
         return _drift(arguments)
+    if arguments.capacity is not None:
+        return _capacity(arguments)
+    if arguments.daemons:
+        return _daemons(arguments)
     return _costs(arguments)
 
 
@@ -98,6 +109,69 @@ def _results(arguments: argparse.Namespace) -> int:
         flooded = flood.flood(arguments.results, arguments.per_second, subscribers=2, stuck=1, told=bar.update)
     print(json.dumps(msgspec.to_builtins(flooded), indent=1) if arguments.json else "\n".join(flood.lines(flooded)))
     return int(any(each.received != flooded.count or each.lost for each in flooded.subscribers))
+
+
+def _capacity(arguments: argparse.Namespace) -> int:
+    """1 if not even the first rung held."""
+    import msgspec
+
+    from streamrnn.bundle import locate, open_step, read
+    from streamrnn.capacity import ladder
+
+    bundle = read(locate(arguments.capacity))
+    with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
+
+        def told(rung: ladder.Rung) -> None:
+            print(f"{rung.held.streams} streams: p99 {rung.held.p99_ms:.1f} ms", file=sys.stderr, flush=True)
+
+        step = open_step(bundle, "auto")
+        rungs = ladder.capacity(bundle, step, Path(folder), max(0.5, 8 * arguments.seconds), told)
+    print(json.dumps(msgspec.to_builtins(rungs), indent=1) if arguments.json else "\n".join(ladder.lines(rungs)))
+    return int(not rungs[0].good)
+
+
+def _daemons(arguments: argparse.Namespace) -> int:
+    """Side by side on the GRU of --loop: the start, 64 streams, what gathering saves, and how many each holds."""
+    import msgspec
+
+    from streamrnn.capacity import contest, echo, ladder
+    from streamrnn.capacity.daemons import module_command, serve_command
+    from streamrnn.capacity.load import Plan, Stage
+
+    try:
+        from streamrnn.training import plain_daemon, plain_loop
+    except ModuleNotFoundError as error:
+        raise _needs(error) from None
+    seconds = 8 * arguments.seconds
+
+    def told(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as name:
+        folder = Path(name)
+        contestants = plain_loop.Contestants(folder, plain_loop.network(), plain_loop.PlainLoop)
+        signal, chunk, decoder = ladder.prepare(folder, contestants.bundle, contestants.steps["onnx"])
+        plan = Plan("", "", contestants.recognizer.rate, chunk, str(signal), (Stage(1, seconds, seconds / 3),))
+
+        def served(**engine: float) -> list[str]:
+            return serve_command(folder, contestants.bundle.path, decoder, {"max_load": 0, **engine})
+
+        alone = {"echo": module_command(echo.__name__)}
+        torch = {"torch": module_command(plain_daemon.__name__, decoder["enter"], decoder["leave"])}
+        ours = {"streamrnn": served()}
+        starts = contest.first_results({**torch, **ours}, plan, 3)
+        few = contest.side_by_side({**alone, **torch, **ours}, plan, [64], 5, told)
+        ticks = {"tick_ms: 0": served(tick_ms=0.0), "gathered": served()}
+        gathered = contest.side_by_side(ticks, plan, [256, 512], 5, told)
+        climbing = msgspec.structs.replace(plan, stages=ladder.steps(seconds), most_late_ms=ladder.LATE_MS)
+        most = contest.capacities({**torch, **ours}, climbing, 3, told)
+    for first, second in starts.items():
+        print(f"from start to first result, {first}: {second:.2f} s")
+    for which, count in most.items():
+        print(f"streams at p99 below {ladder.LATE_MS:g} ms, {which}: {count:g}")
+    for title, table in (("64 streams", few), ("What gathering saves", gathered)):
+        print("", *contest.lines(title, table), sep="\n")
+    return 0
 
 
 def _costs(arguments: argparse.Namespace) -> int:

@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             service.startup()
         for line in service.describe():
             log.say("info", "place", line)
+        allocator.leave_alone()
         log.say("info", "ready", "ready; stop with Ctrl-C")
         service.main_loop()
         summary = service.shutdown()

@@ -160,7 +160,7 @@ def _members(path: Path) -> list[str]:
             return archive.namelist()
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}; give the path of a recording") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError):  # or of a version of ZIP that nobody has written yet
         raise RecordingError(f"{path}: not an NPZ file; store x and fs with numpy.savez") from None
 
 

@@ -170,3 +170,11 @@ class Door:
             self.turned_away["refused key"] += 1
         else:
             self.turned_away["bad handshake"] += 1
+
+
+def bind_repair(error: zmq.ZMQError) -> str:
+    """Why an endpoint could not be bound, and what to do."""
+    if error.errno == zmq.EADDRINUSE:
+        return "taken by another program, maybe another streamrnn; stop it or choose another port"
+    reason = error.strerror or str(error)
+    return f"cannot be bound ({reason}); write tcp://127.0.0.1:PORT or ipc://PATH"

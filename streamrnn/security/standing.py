@@ -12,6 +12,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.security import keys as certificates
 from streamrnn.security.keys import ROLES, Client, Role
 
+_ALL: frozenset[Role] = frozenset(ROLES)
 _LOOK_S = 1.0  # between two looks at the list
 
 
@@ -35,7 +36,7 @@ class Standing:
     def roles(self, key: str) -> frozenset[Role]:
         """What whoever came in with a key may do; nothing, once it is no longer listed."""
         if not self._keys:
-            return frozenset(ROLES)
+            return _ALL
         if monotonic() >= self._next_look:
             self._look()
         client = self._listed.get(key.encode())

@@ -15,7 +15,6 @@ from streamrnn.recognizer import Count
 from streamrnn.registry import PlugConfig, register
 from streamrnn.security.connections import Subscriptions
 from streamrnn.sinks import Sink
-from streamrnn.sources.zeromq import bind_repair
 from streamrnn.wire import Message
 
 _LOOK_S = 1.0  # between two looks at who may still be here
@@ -67,7 +66,7 @@ class ZeromqSink(Sink):
         except zmq.ZMQError as error:
             self._socket.close(0)
             self._context.term()
-            raise DeviceError(f"results {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"results {config.endpoint}: {security.bind_repair(error)}") from None
         self.place = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     @property

@@ -12,6 +12,7 @@ from msgspec import Meta
 from streamrnn import registry
 from streamrnn.chunk import Item
 from streamrnn.errors import ConfigError, UserError, did_you_mean
+from streamrnn.pacing import Tick
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
 
@@ -46,11 +47,16 @@ class Source(ABC):
         self.stopped = threading.Event()
         self.refusal = ""  # why the engine does not take it
         self.condition = ""  # of its device, such as `offline`; "" if all is well, or there is none
+        self.tick = Tick(0.0)  # for how long it may gather what comes before it hands it on
         self.drift_ppm = 0.0  # by how much its clock is faster than the computer's; 0.0 if that is not known
 
     @abstractmethod
     def items(self) -> Iterator[Item]:
         """What happens, in order: each stream opened, its chunks and declared gaps without a hole, its end."""
+
+    def bursts(self) -> Iterator[list[Item]]:
+        """The same items, those that came together in one list: the engine is woken once for each."""
+        return ([item] for item in self.items())
 
     def stop(self) -> None:
         """From any thread: let `items` come to an end soon."""

@@ -16,6 +16,13 @@ class Ordering:
     than `span` samples beyond it. A sample that comes twice goes on twice: the engine leaves it out and counts it.
     """
 
+    __slots__ = (
+        "_held",
+        "_span",
+        "_stream",
+        "expected",
+    )
+
     def __init__(self, stream: str, span: int, expected: int = 0) -> None:
         self.expected = expected  # the sample that is next
         self._stream, self._span = stream, span
@@ -28,10 +35,15 @@ class Ordering:
 
     def repeats(self, start: int, end: int) -> bool:
         """Whether any of these samples went on or is held already."""
+        if not self._held:
+            return start < self.expected
         return start < self.expected or any(chunk.start < end and start < chunk.end for chunk in self._held)
 
     def add(self, chunk: Chunk) -> list[Chunk | Gap]:
         """What may go on now that this has come."""
+        if not self._held and chunk.start <= self.expected:
+            self.expected = max(self.expected, chunk.end)
+            return [chunk]
         insort(self._held, chunk, key=lambda each: each.start)
         ordered = self._continued()
         # The second bound is for what is held more than once.

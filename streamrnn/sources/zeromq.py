@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
+from itertools import chain
 from time import monotonic
 from typing import Annotated, Literal
 
@@ -13,12 +14,14 @@ from msgspec import UNSET, Meta
 from streamrnn import ingest, security
 from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
+from streamrnn.grid import GridConfig
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
+from streamrnn.pacing import Pace
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig, room
+from streamrnn.sources import SensorConfig, Source, room
 from streamrnn.sources.bell import Bell
-from streamrnn.sources.clients import Client, made
+from streamrnn.sources.credit import Client
 from streamrnn.sources.ordering import Ordering
 from streamrnn.wire import WireError
 
@@ -32,13 +35,13 @@ _REPLACED = "replaced by a newer connection"
 
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
-class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
+class ZeromqConfig(SensorConfig, frozen=True, kw_only=True, tag="zeromq"):
     """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit.
 
     With another `when_full` than `block`, clients get their credit back at once and the daemon leaves samples out.
     `reorder_ms` of samples are held to be put in order. A client that can go on has `grace_ms` to come back. When two
     bring a stream of the same name, the `first` keeps it or the `newest` gets it.
-    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
+    `grid` is that of timed streams. `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
     endpoint: str = ingest.ENDPOINT
@@ -49,6 +52,7 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     grace_ms: Annotated[float, Meta(ge=0, le=600_000)] = 2000.0
     same_stream: Literal["first", "newest"] = "first"
     keys: str = ""
+    grid: GridConfig = GridConfig(policy="interpolate")
 
 
 class ZeromqSource(Source):
@@ -61,7 +65,7 @@ class ZeromqSource(Source):
         self._clients: dict[str, Client] = {}
         self._leaving: Counter[str] = Counter()  # ends of vanished clients that the engine has yet to take
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()  # stream and run
-        self._granted: Counter[str] = Counter()
+        self._owed: dict[str, None] = {}  # streams of which the engine has taken something
         self._told: deque[Item | Error | Credit] = deque()  # by the engine's thread
         self.errors: Counter[str] = Counter()  # by code, for the summary
         self._context = zmq.Context()
@@ -89,36 +93,54 @@ class ZeromqSource(Source):
         except zmq.ZMQError as error:
             self._router.close(0)
             self._context.term()
-            raise DeviceError(f"ingest {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"ingest {config.endpoint}: {security.bind_repair(error)}") from None
         self._bell = Bell()
         self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def items(self) -> Iterator[Item]:
         """Streams of all clients, interleaved; those that are open at a stop are ended."""
+        return chain.from_iterable(self.bursts())
+
+    def bursts(self) -> Iterator[list[Item]]:
+        """The same, all that came within a tick at once."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._bell.socket, zmq.POLLIN)
         probe = monotonic() + _PROBE_S
+        pace = Pace(self.tick)
         while not self.stopped.is_set():
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
+            # What comes within a tick is one wake-up, one burst and one batch; what comes after a pause does not wait.
+            pace.wait()
             self._answer()
-            for _ in range(_TURN):
-                try:
-                    frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-                except zmq.Again:
-                    break
-                identity, *parts = (frame.bytes for frame in frames)
-                key = self.door.key_of(frames[-1])
-                handle = self._handle if self.door.lets(key) else self._turn_away
-                yield from handle(identity, parts, key)
+            burst = self._drain()
             if monotonic() >= probe:
                 probe = monotonic() + _PROBE_S
-                yield from self._probe()
+                burst += self._probe()
+            if burst:
+                yield burst
         for stream, client in self._clients.items():
             self._send(client.identity, Error("closing", "the daemon stops", stream))
             if not client.ending:
-                yield from client.ordering.flush()
-                yield Ended(stream, STOPPED)
+                yield [*client.ordering.flush(), Ended(stream, STOPPED)]
+
+    def _drain(self) -> list[Item]:
+        """What has come by now, as far as it may go on; a bounded turn, after which the answers go out."""
+        burst: list[Item] = []
+        for _ in range(_TURN):
+            try:
+                frame = self._router.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            parts = []
+            while frame.more:  # asked of the frame, which costs less than to ask the socket
+                parts.append(frame.bytes)
+                frame = self._router.recv(copy=False)
+            parts.append(frame.bytes)
+            key = self.door.key_of(frame)
+            handle = self._handle if self.door.lets(key) else self._turn_away
+            handle(parts[0], parts[1:], burst, key)
+        return burst
 
     def stop(self) -> None:
         """From any thread: let `items` come to an end now."""
@@ -132,7 +154,10 @@ class ZeromqSource(Source):
     def taken(self, item: Item) -> None:
         """From the engine's thread: what the engine has taken is given back as credit."""
         self._told.append(item)
-        self._bell.ring()
+        # Most credit can wait for the next message: the client is in need of none.
+        client = self._clients.get(item.stream)
+        if client is None or client.low or not isinstance(item, Chunk):
+            self._bell.ring()
 
     def refused(self, stream: str, error: UserError) -> None:
         """From the engine's thread: the client is told why, and may try again."""
@@ -145,34 +170,34 @@ class ZeromqSource(Source):
         security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
-    def _handle(self, identity: bytes, parts: list[bytes], key: str = "") -> Iterator[Item]:
+    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item], key: str = "") -> None:
         stream = ""
         try:
             header, payload = ingest.decode_request(parts)
             stream = header.stream
             if isinstance(header, Start):
-                yield from self._start(identity, header, key)
+                burst.extend(self._start(identity, header, key))
                 return
             client = self._clients.get(stream)
             if client is None or client.identity != identity or client.ending:
                 raise WireError("unknown_stream", f"{stream!r} was not started by this client; send start first")
             if isinstance(header, Data):
-                yield from self._data(client, header, payload)
+                self._data(client, header, payload, burst)
             else:
                 client.ending = True
-                yield from client.ordering.flush()
-                yield from client.ordering.lose(0 if header.total is UNSET else header.total)
-                yield Ended(stream)
+                burst += client.ordering.flush()
+                burst += client.ordering.lose(0 if header.total is UNSET else header.total)
+                burst.append(Ended(stream))
         except WireError as error:
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
-    def _turn_away(self, identity: bytes, parts: list[bytes], _key: str = "") -> Iterator[Item]:
+    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item], _key: str = "") -> None:
         """A client whose key was taken out of the list, which its connection outlives."""
         self._tell_revoked(identity, ingest.stream_of(parts))
         for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
             if not self._clients[stream].ending:
-                yield from self._forget(stream, _REVOKED)
+                burst += self._forget(stream, _REVOKED)
 
     def _tell_revoked(self, identity: bytes, stream: str) -> None:
         self.errors["revoked"] += 1
@@ -189,16 +214,17 @@ class ZeromqSource(Source):
             return
         owner = self._clients.get(start.stream)
         if owner is not None:
-            if start.run and (start.run, start.rate, start.channels) == made(owner.start):
+            if start.run and (start.run, start.rate, start.channels) == owner.made:
                 self._welcome_back(owner, identity, start, key)
                 return
             yield from self._displace(start.stream, owner)
         if len(self._clients) >= self._config.max_streams:
             raise WireError("too_many_streams", f"{len(self._clients)} streams are open; end one or raise max_streams")
         # Half the credit at most, so that a client is never without any because all it sent is held.
-        span = min(round(self._config.reorder_ms * start.rate / 1000.0), room(self._config.queue_ms, start.rate) // 2)
-        self._clients[start.stream] = Client(identity, key, start, Ordering(start.stream, span))
-        yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
+        most = room(self._config.queue_ms, start.rate)
+        span = min(round(self._config.reorder_ms * start.rate / 1000.0), most // 2)
+        self._clients[start.stream] = Client(identity, key, start, Ordering(start.stream, span), most)
+        yield ingest.opened(start)
 
     def _welcome_back(self, client: Client, identity: bytes, start: Start, key: str) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
@@ -211,11 +237,8 @@ class ZeromqSource(Source):
     def _open(self, client: Client) -> None:
         """The first credit over a connection."""
         stream = client.start.stream
-        client.opened = True
-        client.credit = max(0, room(self._config.queue_ms, client.start.rate) - client.waiting)
-        self._granted.pop(stream, None)
         self._send(
-            client.identity, Credit(stream, client.credit, client.ordering.expected if client.start.run else UNSET)
+            client.identity, Credit(stream, client.anew(), client.ordering.expected if client.start.run else UNSET)
         )
 
     def _displace(self, stream: str, owner: Client) -> Iterator[Item]:
@@ -227,21 +250,18 @@ class ZeromqSource(Source):
         else:
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
-    def _data(self, client: Client, data: Data, payload: bytes) -> Iterator[Item]:
-        start, end = data.start, data.start + data.n
-        samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
+    def _data(self, client: Client, data: Data, payload: bytes, burst: list[Item]) -> None:
+        chunk = ingest.chunk(client.start, data, payload)
         if data.n > client.credit:
             raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
         client.quiet = False
-        if self._config.when_full == "block":
-            client.credit -= data.n
-            client.waiting += data.n
-        else:
-            self._send(client.identity, Credit(data.stream, data.n))
-        expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
-        yield from client.ordering.add(Chunk(data.stream, start, samples))
+        client.brought(data.n, waits=self._config.when_full == "block")
+        if client.due:
+            self._is_there(data.stream, client)
+        expected, repeats = client.ordering.expected, client.ordering.repeats(chunk.start, chunk.end)
+        burst += client.ordering.add(chunk)
         if repeats:
-            raise WireError("overlap", f"starts at {start}, {expected} was next; what came twice is left out")
+            raise WireError("overlap", f"starts at {chunk.start}, {expected} was next; what came twice is left out")
 
     def _answer(self) -> None:
         """Turn what the engine's thread told into credit, ends and errors."""
@@ -257,12 +277,11 @@ class ZeromqSource(Source):
             client = self._clients.get(item.stream)
             if client is not None:
                 self._tell(item, client)
-        for stream, n in self._granted.items():
+        for stream in self._owed:
             client = self._clients.get(stream)
-            if client is not None:
-                client.credit += n
-                self._send(client.identity, Credit(stream, n))
-        self._granted.clear()
+            if client is not None and client.due:
+                self._is_there(stream, client)
+        self._owed.clear()
 
     def _tell(self, item: Item | Error | Credit, client: Client) -> None:
         stream = item.stream
@@ -271,12 +290,12 @@ class ZeromqSource(Source):
         elif isinstance(item, Opened):
             self._open(client)
         elif isinstance(item, Chunk) and self._config.when_full == "block":
-            client.waiting -= len(item.samples)
-            self._granted[stream] += len(item.samples)
+            client.taken(len(item.samples))
+            self._owed[stream] = None
         elif isinstance(item, Gap) and item.reason == MUTED and self._config.when_full == "block":
             # They came, and were not heard: what the client itself left out never took credit.
-            client.waiting -= item.end - item.start
-            self._granted[stream] += item.end - item.start
+            client.taken(item.end - item.start)
+            self._owed[stream] = None
         elif isinstance(item, Ended):
             self._send(client.identity, End(stream))
             del self._clients[stream]
@@ -317,7 +336,8 @@ class ZeromqSource(Source):
         yield Ended(stream, reason)
 
     def _is_there(self, stream: str, client: Client) -> bool:
-        return self._send(client.identity, Credit(stream, 0))
+        """Give a client what it is owed, which may be nothing; whether it is there."""
+        return self._send(client.identity, Credit(stream, client.grant() if client.opened else 0))
 
     def _send(self, identity: bytes, answer: Answer) -> bool:
         """Whether the client is there; one that does not read its answers loses them."""
@@ -328,11 +348,3 @@ class ZeromqSource(Source):
         except zmq.ZMQError:
             return False
         return True
-
-
-def bind_repair(error: zmq.ZMQError) -> str:
-    """Why an endpoint could not be bound, and what to do."""
-    if error.errno == zmq.EADDRINUSE:
-        return "taken by another program, maybe another streamrnn; stop it or choose another port"
-    reason = error.strerror or str(error)
-    return f"cannot be bound ({reason}); write tcp://127.0.0.1:PORT or ipc://PATH"

@@ -121,11 +121,11 @@ class Contestants:
         """Exports a network of this bench into a bundle in `folder`; `loop` makes what it is compared with."""
         torch.set_num_threads(1)
         self._network, self._loop = source, loop
-        self._bundle = export(source, folder / "bench.bundle", {})
-        self._steps = open_steps(self._bundle, "torch")
-        self.recognizer = self._bundle.recognizer
+        self.bundle = export(source, folder / "bench.bundle", {})
+        self.steps = open_steps(self.bundle, "torch")
+        self.recognizer = self.bundle.recognizer
 
     def __call__(self, batch: int) -> dict[str, Hearer]:
         """Each of them with `batch` fresh streams; the loop is named "loop"."""
-        kept = {name: keeping(step, self._bundle.initial, batch) for name, step in self._steps.items()}
+        kept = {name: keeping(step, self.bundle.initial, batch) for name, step in self.steps.items()}
         return {**kept, "loop": self._loop(self._network, batch)}

@@ -1,0 +1,1 @@
+"""How many live streams a daemon holds on this machine: the load, the daemons it is compared with, and the ladder."""
