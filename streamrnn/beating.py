@@ -68,7 +68,9 @@ class Beats(Stage):
         self.kept = max(2**self.level, self.lag + self.apart)
         self.reach = round(_LONGEST_S * rate / self.hop)
         frames_a_second = rate / self.hop
-        self.few, self.some, self.many = (round(math.log2(seconds * frames_a_second)) for seconds in (12.8, 51.2, 204.8))
+        self.few, self.some, self.many = (
+            round(math.log2(seconds * frames_a_second)) for seconds in (12.8, 51.2, 204.8)
+        )
         self.delay = wait
         self.width = 1 + _RHYTHM + _FORM + _CHANGES
 
@@ -107,7 +109,7 @@ class Beats(Stage):
         at = torch.arange(frames).to(x) * self.hop + place  # since the first new sample, less what it waits
         first = at.long() + self.kept - self.lag
         power = torch.gather(energies, 1, first)
-        ahead = first[..., None] + self.apart + torch.arange(self.lag - self.apart)
+        ahead = first[..., None] + self.apart + torch.arange(self.lag - self.apart, device=x.device)
         ahead = torch.gather(energies, 1, ahead.flatten(1)).reshape(ahead.shape)
         shape = self._shape(samples, at) * told[..., None]
 
@@ -146,7 +148,7 @@ class Beats(Stage):
         level = samples[:, half : half + samples.shape[1] - self.base + 1] - _means(samples, self.base)
         points = _means(level, self.point)
         first = at.long() + self.heard - self.lag - self.back - half
-        places = first[..., None] + torch.arange(_POINTS) * self.point
+        places = first[..., None] + torch.arange(_POINTS, device=at.device) * self.point
         return torch.gather(points, 1, places.flatten(1)).reshape(places.shape)
 
     def _compared(

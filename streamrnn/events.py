@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 SCHEMA = 1
 KINDS = (
@@ -31,6 +33,13 @@ class BundleRef(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     sha: str
     shadow: bool = False
+
+
+class Channel(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One channel of what a bundle takes: what it is called, and in which unit it is."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    unit: Annotated[str, Meta(max_length=32)] = ""
 
 
 class Heard(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from streamrnn.recognizer import LagConfig, PastConfig, StandardiseConfig
 from streamrnn.stage import Inputs, Stage, State
@@ -55,7 +56,11 @@ class Standardise(Stage):
         joined = torch.cat([state["tail"], torch.cat([moved, torch.ones_like(x[..., :1])], dim=-1)], dim=1)
         values, there = joined[..., : self.width], joined[..., self.width :]
         sums = torch.cat([values, values * values, there], dim=-1)
-        sums = sums_of(sums, self.doublings)
+        reach = 1
+        for _ in range(self.doublings):
+            # The sum over twice as many frames is that of two neighbours: the same order of sums for every split.
+            sums = sums[:, reach:] + sums[:, : sums.shape[1] - reach]
+            reach *= 2
         count = sums[..., 2 * self.width :]
         mean = sums[..., : self.width] / count
         variance = (sums[..., self.width : 2 * self.width] / count - mean * mean).clamp_min(0.0)
@@ -89,10 +94,12 @@ class Past(Stage):
 
 
 def sums_of(values: Tensor, doublings: int) -> Tensor:
-    """(batch, frames, values) -> the sum of each `2 ** doublings` neighbours, for every split in the same order."""
-    reach = 1
-    for _ in range(doublings):
-        # The sum over twice as many frames is that of two neighbours.
-        values = values[:, reach:] + values[:, : values.shape[1] - reach]
-        reach *= 2
-    return values
+    """(batch, frames, values) -> the sum of each `2 ** doublings` neighbours.
+
+    Sums of near neighbours, and then of those so far apart: two nodes of the graph and a few products.
+    """
+    near, far = 2 ** (doublings // 2), 2 ** (doublings - doublings // 2)
+    lines = values.transpose(1, 2).flatten(0, 1)[:, None]
+    lines = functional.conv1d(lines, torch.ones(1, 1, near).to(values))
+    lines = functional.conv1d(lines, torch.ones(1, 1, far).to(values), dilation=near)
+    return lines[:, 0].reshape(values.shape[0], values.shape[2], -1).transpose(1, 2)

@@ -67,6 +67,13 @@ METRICS = {
         Metric("busy_seconds_total", "counter", "Seconds that the engine's thread was not waiting"),
         Metric("queue_fill_ratio", "gauge", "How full the queue of a source is, 0 to 1", ("source",)),
         Metric("source_away", "gauge", "1 while the device of a source is offline, else 0", ("source",)),
+        Metric(
+            "grid_rows_total",
+            "counter",
+            "Of rows with times: filled, reordered, and dropped as late, duplicate, ahead, crowded",
+            ("source", "outcome"),
+        ),
+        Metric("channels_away", "gauge", "Channels of all streams that are frozen, saturated or have vanished"),
         Metric("source_drift_ppm", "gauge", "How much faster a device's clock is, in parts in a million", ("source",)),
         Metric("sources_running", "gauge", "Sources that have not ended"),
         Metric("subscribers", "gauge", "Subscribers of a sink, where it can tell", ("sink",)),

@@ -58,16 +58,25 @@ class Overseer:
 
     def status(self) -> dict[str, Any]:
         """The daemon, its bundles, streams and sources, as JSON."""
-        engine, _, run = self._there()
+        engine, streams, run = self._there()
         return {
             "version": VERSION,
             "run": run,
             "generation": self._reloader.generation,
             "uptime_s": round(time.monotonic() - self._begun, 1),
-            "bundles": [{"name": each.name, "sha": each.sha} for each in engine.servings if not each.beside],
+            "bundles": [
+                {"name": each.name, "sha": each.sha, "inputs": msgspec.to_builtins(each.recognizer.config.inputs)}
+                for each in engine.servings
+                if not each.beside
+            ],
             "shadows": self._shadowing.listed(),
             "streams": [
-                {"stream": stream, "rate": engine.rate(stream), **msgspec.to_builtins(_plain(engine.counts(stream)))}
+                {
+                    "stream": stream,
+                    "rate": engine.rate(stream),
+                    **msgspec.to_builtins(_plain(engine.counts(stream))),
+                    **streams.told(stream),
+                }
                 for stream in engine.streams
             ],
             "sources": self._sourcing.listed(),

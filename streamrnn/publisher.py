@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 
 from streamrnn import closing, wire
 from streamrnn.closing import Part
-from streamrnn.events import SCHEMA, BundleRef, Event, Lost
+from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
+from streamrnn.pool import Serving
 from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
@@ -52,6 +53,7 @@ class Publisher:
         self._counted = 0
         self._sinks = sinks
         self.bundles = tuple(bundles)  # that are served now
+        self.inputs: dict[str, tuple[Channel, ...]] = {}  # of those that know them, the channels that they take
         self._control = control
         self._before = UNSET if before is UNSET else tuple(before)[-_BEFORE:]
         self._topics: OrderedDict[str, int] = OrderedDict()
@@ -60,6 +62,12 @@ class Publisher:
         self._beat_at = time.monotonic() + BEAT_S
         self._hello_at = 0.0
         self._asked = False
+
+    def serve(self, servings: Sequence[Serving]) -> None:
+        """These bundles are served from now on: who asks is told so."""
+        self.bundles = tuple(each.ref for each in servings)
+        takes = {each.name: each.recognizer.config.inputs for each in servings}
+        self.inputs = {name: channels for name, channels in takes.items() if channels}
 
     def opened(self, stream: str, rate: int, channels: int, run: str = "") -> None:
         """A stream begins, or goes on in the `run` of who brings it; without one its samples are counted anew.
@@ -118,7 +126,15 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control, self._before),
+                Hello(
+                    VERSION,
+                    self.bundles,
+                    tuple(self.streams),
+                    dict(self._topics),
+                    self._control,
+                    self.inputs,
+                    before=self._before,
+                ),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from streamrnn.config import Role
 from streamrnn.errors import ConfigError
+from streamrnn.events import Channel
 from streamrnn.registry import PlugConfig, register
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -245,7 +246,8 @@ class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The part of a training config that describes the recognizer.
 
     `labels` maps each published label to the names it has in data folders, `zero: ["0"]`; an empty list means its own
-    name. A label of the data that stands nowhere here is background.
+    name. A label of the data that stands nowhere here is background. `inputs` name the channels, in their order, and
+    say in which unit they are; left out, they are those of the columns of the data, if it names them.
     """
 
     name: Name
@@ -257,10 +259,13 @@ class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder: Annotated[PlugConfig, Role("decoder")]
     channels: Count = 1
     targets: TargetsConfig = TargetsConfig()
+    inputs: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels:
             raise ConfigError("labels: empty; name at least one label")
+        if self.inputs and len({each.name for each in self.inputs}) != self.channels:
+            raise ConfigError(f"inputs: {len(self.inputs)} for {self.channels} channels; name each of them once")
         names: dict[str, str] = {}
         for label, aliases in self.labels.items():
             if label.startswith("_"):

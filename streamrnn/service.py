@@ -113,13 +113,13 @@ class Service:
                 sink.close(0.0)
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
-        refs = [each.ref for each in servings]
-        told = (self.history, *self.sinks, self._watch.tally)
+        heard, refs = (self.history, *self.sinks, self._watch.tally), [each.ref for each in servings]
         before = assembly.runs_before(self.history, self._state)
-        self._publisher = Publisher(told, refs, self.history.run, self.control.place, before=before)
+        self._publisher = Publisher(heard, refs, self.history.run, self.control.place, before=before)
         self._streams = Streams(
             self._engine, self._publisher, self._admission, self._kept, self._clips, grace_s=self.config.state.grace_s
         )
+        self._served()
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -306,7 +306,7 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+        self._publisher.serve(self._engine.servings)
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)

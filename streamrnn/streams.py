@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
+import dataclasses
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -15,6 +17,7 @@ from streamrnn.engine import Engine
 from streamrnn.errors import StreamError
 from streamrnn.events import Event
 from streamrnn.intake import Inlet
+from streamrnn.placing import Placing, place
 from streamrnn.publisher import Publisher
 from streamrnn.snapshot import Snapshot
 from streamrnn.statefile import Fresh, Kept
@@ -32,6 +35,7 @@ class _Open:
 
     inlet: Inlet
     run: str
+    placing: Placing
     last: tuple[Snapshot, ...] = ()
     lost_before: int = 0
 
@@ -55,6 +59,7 @@ class Streams:
         """
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
+        self._tallies: dict[str, Counter[str]] = {}  # of those, by where they came from: what became of rows with times
         self._engine, self._publisher, self._admission = engine, publisher, admission
         self._taps = clips.taps
         self._open: dict[str, _Open] = {}
@@ -86,12 +91,16 @@ class Streams:
 
     def end(self, inlet: Inlet, stream: str, status: Status) -> None:
         """A stream is over, as the status says; that is told when its last events are out."""
+        for each in self._open[stream].placing.finish():
+            self._take(each)
         counts = self._engine.counts(stream)
         self._engine.finish(stream)
         for tap in self._taps:
             tap.ended(stream)
         inlet.streams.discard(stream)
-        del self._open[stream]
+        over = self._open.pop(stream).placing
+        if over.timed:
+            self._tallies.setdefault(inlet.source.place, Counter()).update(dataclasses.asdict(over.tally))
         self.heard += counts.heard
         self.duplicates += counts.duplicates
         self._ending.append((inlet, stream, counts.expected, status))
@@ -116,8 +125,9 @@ class Streams:
             self.hear(inlet, item)
         elif stream in inlet.streams and self._runs and self._open[stream].run:
             self._unheard.add(stream)
-        else:
-            self.hear(inlet, Gap(stream, item.start, item.end, STOPPED))
+        elif stream in inlet.streams:
+            for gap in self._open[stream].placing.unheard(item, STOPPED):
+                self._take(gap)
 
     def abandon(self) -> list[Event]:
         """Time is up before all was heard: what there is to tell now, gaps where samples wait; then `settle`.
@@ -149,6 +159,25 @@ class Streams:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
         self._engine.forget(stream, "reset")
 
+    def told(self, stream: str) -> dict[str, Any]:
+        """What there is to say of an open stream's rows and channels, as JSON."""
+        placing = self._open[stream].placing
+        grid = {"grid": dataclasses.asdict(placing.tally)} if placing.timed else {}
+        return {**grid, "channels": placing.conditions}
+
+    @property
+    def channels_away(self) -> int:
+        """Channels of open streams that are frozen, saturated or have vanished."""
+        return sum(len(each.placing.conditions) for each in self._open.values())
+
+    def tallies(self) -> dict[str, Counter[str]]:
+        """By where streams come from, what became of rows that carry times, since the start."""
+        now = {place: Counter(tally) for place, tally in self._tallies.items()}
+        for each in self._open.values():
+            if each.placing.timed:
+                now.setdefault(each.inlet.source.place, Counter()).update(dataclasses.asdict(each.placing.tally))
+        return now
+
     def snapshots(self) -> tuple[Kept, Fresh]:
         """What was kept before, and of every stream that may be taken up again a snapshot of now, if it is settled."""
         fresh: Fresh = {}
@@ -168,14 +197,9 @@ class Streams:
         stream = item.stream
         if isinstance(item, Opened):
             self._begin(inlet, item)
-        elif isinstance(item, Chunk):
-            self._engine.push(stream, item.start, item.samples)
-            self._tap(item)
-        elif isinstance(item, Gap):
-            self._engine.lose(stream, item.end, item.reason)
-            self._tap(item)
-        elif isinstance(item, Note):
-            self._publisher.status(stream, Status(item.state, item.text), self._engine.counts(stream).expected)
+        elif not isinstance(item, Ended):
+            for each in self._open[stream].placing.placed(item):
+                self._take(each)
         elif item.reason == STOPPED:
             self.stop(inlet, stream)
             return
@@ -184,13 +208,30 @@ class Streams:
             return
         inlet.source.taken(item)
 
+    def _take(self, item: Chunk | Gap | Note) -> None:
+        stream = item.stream
+        if isinstance(item, Chunk):
+            self._engine.push(stream, item.start, item.samples)
+            self._tap(item)
+        elif isinstance(item, Gap):
+            self._engine.lose(stream, item.end, item.reason)
+            self._tap(item)
+        else:
+            self._publisher.status(stream, Status(item.state, item.text), self._engine.counts(stream).expected)
+
     def _tap(self, item: Chunk | Gap) -> None:
         for tap in self._taps:
             tap.heard(item, self._engine.counts(item.stream))
 
     def _begin(self, inlet: Inlet, item: Opened) -> None:
         stream = item.stream
-        self._admission.check(self._engine, stream, inlet.config.bundles)
+        bundles = inlet.config.bundles
+        self._admission.check(self._engine, stream, bundles)
+        heard_by = [each for each in self._engine.servings if not bundles or each.named(bundles)]
+        placing = place(item, inlet.config, [(each.name, each.recognizer.config.inputs) for each in heard_by])
+        if placing.timed:
+            # Where on its grid it was is not kept: what comes after a restart is counted anew.
+            item = dataclasses.replace(item, run="", first=0)
         how, taken = self._resume(inlet, item)
         if not taken:
             # A name that comes again goes on counting epochs, so that no two events of it share an id; so does each
@@ -199,7 +240,7 @@ class Streams:
             epoch = max(self._epochs.get(stream, -1) + 1, first)
             self._engine.open(stream, item.rate, item.channels, inlet.config.bundles or None, epoch=epoch)
         before = sum(each.lost for each in taken) - self._engine.counts(stream).lost
-        self._open[stream] = _Open(inlet, item.run, taken, before if taken else 0)
+        self._open[stream] = _Open(inlet, item.run, placing, taken, before if taken else 0)
         inlet.streams.add(stream)
         self.opened += 1
         for tap in self._taps:

@@ -180,6 +180,10 @@ class Watch:
             meter.set("queue_fill_ratio", inlet.fill, inlet.source.place)
             meter.set("source_away", float(inlet.source.condition == "offline"), inlet.source.place)
             meter.set("source_drift_ppm", inlet.source.drift_ppm, inlet.source.place)
+        meter.set("channels_away", streams.channels_away)
+        for place, tally in streams.tallies().items():
+            for outcome, n in tally.items():
+                meter.set("grid_rows_total", n, place, outcome)
         for sink in self._sinks:
             meter.set("sink_lost_total", sink.lost, sink.place)
             if sink.subscribers >= 0:

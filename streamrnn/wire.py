@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from streamrnn import mistakes
 from streamrnn.errors import StreamError, UserError
-from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Forecast, Heard, Lost, Scored
+from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Channel, Forecast, Heard, Lost, Scored
 
 PREFIX = f"v{SCHEMA}/"
 NOBODY = "_"  # stands where a topic has no stream or no bundle
@@ -46,7 +46,8 @@ class Status(msgspec.Struct, frozen=True):
     """What became of a stream or a source, and a line for people.
 
     `opened`, `restored`, `ended`, `suspended`, `failed` or `refused`; of the daemon `reloaded`, `kept` or `mended`; of
-    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`.
+    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`, `irregular` of its rows, and of one of
+    its channels `frozen`, `saturated`, `vanished` or `recovered`.
     """
 
     state: str
@@ -62,8 +63,9 @@ class Beat(msgspec.Struct, frozen=True):
 class Hello(msgspec.Struct, frozen=True):
     """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts.
 
-    `control` is where calls are taken, such as `replay`; "" if nowhere. `before` are the last runs before this one, the
-    oldest first, left out by a daemon that keeps nothing by which it could know.
+    `control` is where calls are taken, such as `replay`; "" if nowhere. `inputs` are the channels that a bundle takes,
+    of those that know them. `before` are the last runs before this one, the oldest first, left out by a daemon that
+    keeps nothing by which it could know.
     """
 
     version: str
@@ -71,6 +73,7 @@ class Hello(msgspec.Struct, frozen=True):
     streams: tuple[str, ...]
     topics: dict[str, int]
     control: str = ""
+    inputs: dict[str, tuple[Channel, ...]] = {}
     before: tuple[Name, ...] | UnsetType = UNSET
 
 

@@ -17,10 +17,10 @@ LONGEST = 350
 # Every room, in layers: a room imports from layers above it in this table and from itself, from nothing else.
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
-    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator"),
+    ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator", "instants"),
     ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "places", "mistakes"),
     ("config", "wire", "stage", "examples", "vitals"),
-    ("recognizer", "ingest", "operating", "calls", "security", "broker"),
+    ("recognizer", "ingest", "operating", "calls", "security", "broker", "grid", "channels"),
     (
         "backends",
         "table",
@@ -30,13 +30,12 @@ LAYERS = (
         "sources",
         "features",
         "sensing",
-        "beating",
         "convolution",
         "models",
         "heads",
     ),
-    ("snapshot", "memories", "forecast", "alarms"),
-    ("stretch",),
+    ("snapshot", "memories", "forecast", "alarms", "placing"),
+    ("stretch", "beating"),
     ("sessions", "sinks", "network", "bench", "testing", "speech"),
     ("pool", "logs", "backends.native", "backends.onnx", "backends.torch", "testing.torch"),
     ("bundle", "metrics"),
@@ -53,7 +52,7 @@ LAYERS = (
     ("streams", "assembly", "handover"),
     ("watch", "sourcing", "shadowing", "reloading"),
     ("overseeing",),
-    ("service", "training", "flood", "doctor"),
+    ("service", "training", "flood", "doctor", "sensor_load"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -88,6 +87,7 @@ DAEMON = (
     "pacing",
     "admission",
     "capacity",
+    "sensor_load",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
@@ -133,7 +133,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "socket": EDGES,
     "time": (*EDGES, "training", "bench", "evaluation"),
     "datetime": ("files",),  # reads dates that stand in tables
-    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity"),
+    "subprocess": ("speech", "commands", "sinks.command", "sources.portaudio", "flood", "capacity", "sensor_load"),
     "multiprocessing": ("training",),
     "concurrent": ("speech", "training"),
     "pickle": (),

@@ -67,7 +67,7 @@ def test_runs_of_which_nothing_is_kept_are_named_once() -> None:
         assert (loss.run, loss.topic, loss.count) == ("r2", "", 0)
         assert "unknown_run" in str(loss)
         # A hello more says nothing new.
-        now._send("hello", Hello("0", (), (), dict(now.seqs), now.control.place, now.before))
+        now._send("hello", Hello("0", (), (), dict(now.seqs), now.control.place, before=now.before))
         assert heard_next(subscriber, 0) == []
         assert subscriber.take_losses() == []
 

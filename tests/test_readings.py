@@ -24,7 +24,7 @@ from streamrnn.chunk import Chunk, Gap, Item, Note, Opened
 from streamrnn.errors import ConfigError, DeviceError
 from streamrnn.sources import Source
 from streamrnn.sources.mqtt import MqttConfig
-from streamrnn.sources.readings import Complaints, MalformedError, of_csv, of_json, of_line, samples
+from streamrnn.sources.readings import Complaints, MalformedError, of_csv, of_json, of_line, reading
 from streamrnn.sources.serial import SerialConfig
 from streamrnn.testing.source import check_source
 
@@ -44,12 +44,12 @@ ANY_JSON = st.recursive(
 def test_rows_are_read_as_they_were_written(rows: list[list[float]], between: str, end: str) -> None:
     wanted = np.array(rows, np.float32)
     text = "".join(between.join(map(repr, row)) + end for row in rows).encode()
-    np.testing.assert_array_equal(of_csv(text, 3, ()), wanted)
-    np.testing.assert_array_equal(of_json(json.dumps(rows).encode(), 3, ()), wanted)
+    np.testing.assert_array_equal(of_csv(text, 3, ()).samples, wanted)
+    np.testing.assert_array_equal(of_json(json.dumps(rows).encode(), 3, ()).samples, wanted)
     objects = [dict(zip("xyz", row, strict=True)) | {"n": "no number"} for row in rows]
-    np.testing.assert_array_equal(of_json(json.dumps(objects).encode(), 3, "xyz"), wanted)
-    np.testing.assert_array_equal(of_json(json.dumps(objects[0]).encode(), 3, "xyz"), wanted[:1])
-    np.testing.assert_array_equal(of_json(json.dumps(rows[0][0]).encode(), 1, ()), wanted[:1, :1])
+    np.testing.assert_array_equal(of_json(json.dumps(objects).encode(), 3, "xyz").samples, wanted)
+    np.testing.assert_array_equal(of_json(json.dumps(objects[0]).encode(), 3, "xyz").samples, wanted[:1])
+    np.testing.assert_array_equal(of_json(json.dumps(rows[0][0]).encode(), 1, ()).samples, wanted[:1, :1])
 
 
 @given(st.binary(max_size=60) | ANY_JSON.map(lambda each: json.dumps(each).encode()), st.sampled_from(["", "x", "xy"]))
@@ -57,7 +57,7 @@ def test_whatever_comes_is_finite_samples_or_malformed(payload: bytes, fields: s
     channels = max(1, len(fields))
     for read in (of_csv, of_json):
         try:
-            made = read(payload, channels, tuple(fields))
+            made = read(payload, channels, tuple(fields)).samples
         except MalformedError:
             continue
         assert made.dtype == np.float32
@@ -69,7 +69,7 @@ def test_whatever_comes_is_finite_samples_or_malformed(payload: bytes, fields: s
 @pytest.mark.parametrize("line", [b"", b"1", b"1,2,3", b"a,b", b"1_0,2", b"nan,1", b"inf 1", b"1e99;1", b"\xff,1"])
 def test_a_line_that_is_not_two_finite_numbers_is_malformed(line: bytes) -> None:
     with pytest.raises(MalformedError):
-        samples([of_line(line, 2)], 2)
+        reading([of_line(line, 2)], 2)
 
 
 def test_complaints_are_ever_rarer() -> None:

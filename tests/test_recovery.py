@@ -71,7 +71,7 @@ class Station:
                 came += self.socket.recv()[:1] == b"\x01"  # and not one that has gone, and unsubscribes
             elif again:
                 again._socket.poll(0)
-        self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place, self.before))
+        self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place, before=self.before))
 
     def say(self, stream: str, name: str = "", *, reaches: str = "them", counting: str = "") -> None:
         self._send("detection", Heard("low", 0, 10, RATE, 0.9), stream, name, reaches, counting)

@@ -6,11 +6,12 @@ import contextlib
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal
 
 import msgspec
+import numpy as np
 import zmq
 from msgspec import UNSET
 from numpy.typing import ArrayLike
@@ -23,6 +24,7 @@ from streamrnn.errors import DeviceError, StreamError
 from streamrnn.ingest import Credit, Data, End, Error, Start
 
 TIMEOUT_S = 30.0  # for a daemon that is started again, and as long as what was sent is kept
+_TIME_COLUMNS = 2  # of 32 bits
 _NOTICE_S = 1.0  # after which a wait should be explained
 _AGAIN_S = 10.0  # and how often again
 _ASK_S = 1.5  # how often a daemon that does not answer a start is asked again
@@ -38,7 +40,8 @@ class Pusher(Connection):
     The daemon gives credit for the samples that it has room for. Without credit `push` waits ("block"), or keeps what
     waits for `buffer_s` and leaves out the newest or oldest beyond ("drop_newest", "drop_oldest"), which the daemon
     declares as a gap. What was sent is kept for `buffer_s` as well: a daemon that was away is told the rest, from the
-    sample that it asks for.
+    sample that it asks for. With `times` of "ns" each sample comes with a time, and the daemon puts it onto its grid;
+    `names` are those of the channels, in whatever order.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class Pusher(Connection):
         timeout: float = TIMEOUT_S,
         waiting: Callable[[str], None] = lambda line: None,
         keys: str = "",
+        times: Literal["", "ns"] = "",
+        names: Sequence[str] = (),
     ) -> None:
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer, or be away.
 
@@ -63,14 +68,17 @@ class Pusher(Connection):
         Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
         run = secrets.token_hex(8)
-        start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype, run))
+        start = Start(
+            wire.check_name(stream), rate, channels, dtype, run, times=times or UNSET, names=tuple(names) or UNSET
+        )
+        ingest.checked(start)
         if not 0 <= buffer_s < 86_400:
             raise StreamError(f"{stream}: buffer_s is {buffer_s:g}; give 0 up to a day")
         super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT, keys)
         self.stream, self.dropped, self.restarts = stream, 0, 0
         self._start, self._when_full, self._timeout, self._waiting = start, when_full, timeout, waiting
         self._most = round(buffer_s * rate)
-        self._backlog = Backlog(channels, self._most)
+        self._backlog = Backlog(channels + (_TIME_COLUMNS if times else 0), self._most)
         self._at = self._credit = 0  # the sample that is sent next, and how many may be
         self._room = 0  # how many the daemon lets be on their way
         self._taken = 0
@@ -91,14 +99,22 @@ class Pusher(Connection):
         """Up to which sample of the stream a daemon has said that it took it."""
         return self._taken
 
-    def push(self, samples: ArrayLike) -> None:
+    def push(self, samples: ArrayLike, times: ArrayLike = ()) -> None:
         """Send the samples that come next, `(time,)` or `(time, channels)`, floats in [-1, 1] or integers.
 
+        `times` are whole nanoseconds of the sensor's own clock, one a sample, of a pusher that was made with them.
         Raises StreamError if they have other channels or the daemon refuses them, DeviceError if it does not answer.
         """
         chunk = as_samples(samples)
         if chunk.shape[1] != self._start.channels:
             raise StreamError(f"{self.stream}: {chunk.shape[1]} channels; it was started with {self._start.channels}")
+        moments = np.asarray(times, "<i8")
+        if moments.shape != ((len(chunk),) if self._start.times else (0,)):
+            wanted = "one time for each sample" if self._start.times else 'no times, or times="ns" from the start'
+            raise StreamError(f"{self.stream}: {moments.size} times for {len(chunk)} samples; give {wanted}")
+        if self._start.times:
+            # What is kept to be sent again is kept as one: the halves of a time stand beside its sample.
+            chunk = np.hstack([chunk, moments.view("<f4").reshape(-1, _TIME_COLUMNS)])
         for first in range(0, len(chunk), self._largest):
             piece = chunk[first : first + self._largest]
             self._attend()
@@ -162,13 +178,14 @@ class Pusher(Connection):
             start, samples = self._backlog.read(self._at, min(self._credit, self._largest))
             if not len(samples):
                 return
-            payload = ingest.pack(samples, self._start.dtype)
-            self._send(Data(self.stream, start, len(samples)), payload)
+            channels = self._start.channels
+            payload = ingest.pack(samples[:, :channels], self._start.dtype)
+            self._send(Data(self.stream, start, len(samples)), payload, samples[:, channels:].tobytes())
             self._at = start + len(samples)
             self._credit -= len(samples)
 
-    def _send(self, header: ingest.Request, payload: bytes = b"") -> None:
-        parts = [ingest.encode_header(header), payload] if payload else [ingest.encode_header(header)]
+    def _send(self, header: ingest.Request, *payload: bytes) -> None:
+        parts = [ingest.encode_header(header), *filter(None, payload)]
         # A queue that is full is one of a daemon that is gone: the silence will tell.
         with contextlib.suppress(zmq.Again):
             self._socket.send_multipart(parts, zmq.NOBLOCK)

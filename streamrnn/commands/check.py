@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     # The law holds at any threshold: a budget without evidence must not be in the way.
     serving = engine.serving(bundle.with_own_thresholds(read), arguments.backend)
     recognizer = serving.recognizer
+    for place, each in enumerate(recognizer.config.inputs):
+        print(f"channel {place}: {each.name}{f' ({each.unit})' if each.unit else ''}")
     checks: list[tuple[str, Callable[[], None]]] = [
         ("golden audio gives the posteriors of the training machine", lambda: bundle.prove(read, serving.step)),
         (

@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
     serving = engine.serving(read)
-    recordings = [read_recording(path) for path in arguments.files]
+    inputs = serving.recognizer.config.inputs
+    recordings = [read_recording(path).in_order(inputs, serving.name) for path in arguments.files]
     for recording in recordings:
         check_channels(serving, recording)
     for recording in recordings:

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
     serving = engine.serving(read)
-    data = read_data(arguments.data)
+    data = read_data(arguments.data).in_order(serving.recognizer.config.inputs, serving.name)
     recordings = choose_split(data.recordings, arguments.split) if arguments.split else list(data.recordings)
     _tell_negatives(recordings, serving, arguments.data)
     composed = _composed(arguments, in_split(data.recordings, arguments.split), serving) if arguments.hours else []

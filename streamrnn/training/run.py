@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from streamrnn.training.checkpoint import Checkpoint, Progress
 from streamrnn.training.export import export
 from streamrnn.training.fit import Run, fit
 from streamrnn.training.lanes import Cursor, Lanes
+from streamrnn.training.naming import named
 from streamrnn.training.passport import passport, plan_hash
 from streamrnn.training.pieces import Material, Supply
 from streamrnn.training.plan import TrainingConfig, WordsConfig
@@ -127,10 +128,11 @@ def resume(job: Job, start: Start = RANDOM) -> Bundle:
 
 
 def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> Bundle:
-    plan, out = job.plan, to_terminal()
+    out = to_terminal()
     if job.out.is_dir():
         raise BundleError(f"--out {job.out}: is a folder; name a file in it")
-    recordings = _checked(job)
+    plan, recordings = named(job.plan, _checked(job))
+    job = replace(job, plan=plan)
     kept, held_out = loading.hold_out(recordings, plan.validation)
     with tempfile.TemporaryDirectory(prefix="streamrnn-words-") as temporary:
         place = Path(temporary) / "words-from-text"
