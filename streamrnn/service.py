@@ -234,9 +234,9 @@ class Service:
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
-        return bundles, [
-            self._watch.measured(self._admission.measured(each)) for each in assembly.serve(config, bundles)
-        ]
+        self._clips.know(there for there, _ in bundles)
+        served = assembly.serve(config, bundles)
+        return bundles, [self._watch.measured(self._admission.measured(each)) for each in served]
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S

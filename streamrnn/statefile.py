@@ -8,7 +8,6 @@ of another schema is announced and put aside as `streams.state.bad`, and the dae
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 import time
@@ -28,7 +27,7 @@ NAME = "streams.state"
 MAGIC = b"SRSTATE1\n"
 LARGEST = 256 << 20  # bytes
 _NAMES = 64  # of runs that are remembered
-_DIGEST = hashlib.sha256().digest_size
+_SEAL = len(disk.seal(MAGIC, b""))
 
 
 class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,15 +148,9 @@ class StateFile:
     def _read(self) -> Kept:
         path = self._directory / NAME
         try:
-            if path.stat().st_size > LARGEST + len(MAGIC) + _DIGEST:
+            if path.stat().st_size > LARGEST + _SEAL:
                 raise ValueError("too large")
-            data = path.read_bytes()
-            if not data.startswith(MAGIC):
-                raise ValueError("of another kind or schema")
-            digest, rest = data[len(MAGIC) : len(MAGIC) + _DIGEST], data[len(MAGIC) + _DIGEST :]
-            if hashlib.sha256(rest).digest() != digest:
-                raise ValueError("truncated or altered")
-            kept: Kept = msgspec.msgpack.decode(rest, type=Kept)
+            kept: Kept = msgspec.msgpack.decode(disk.unseal(MAGIC, path.read_bytes()), type=Kept)
         except FileNotFoundError:
             return Kept()
         except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
@@ -177,6 +170,6 @@ class StateFile:
 def _write(directory: Path, data: bytes) -> None:
     """Raises OSError; the file is then the one before."""
     partial = directory / f"{NAME}.new"
-    disk.write_out(partial, MAGIC + hashlib.sha256(data).digest() + data)
+    disk.write_out(partial, disk.seal(MAGIC, data))
     partial.replace(directory / NAME)
     disk.sync(directory)

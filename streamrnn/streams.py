@@ -153,11 +153,13 @@ class Streams:
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
         self._unclaimed.settle(self._publisher)
         for tap in self._taps:
-            tap.settle()
+            tap.settle(self._engine.snapshot)
 
     def reset(self, stream: str) -> None:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
         self._engine.forget(stream, "reset")
+        sample = self._engine.counts(stream).expected
+        self._tap(Gap(stream, sample, sample, "reset"))
 
     def told(self, stream: str) -> dict[str, Any]:
         """What there is to say of an open stream's rows and channels, as JSON."""
@@ -244,7 +246,7 @@ class Streams:
         inlet.streams.add(stream)
         self.opened += 1
         for tap in self._taps:
-            tap.opened(item, self._engine.counts(stream))
+            tap.opened(item, self._engine.counts(stream), self._engine.snapshot)
         self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             told = each.lost - sum(lost.end - lost.start for lost in each.untold)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streamrnn.commands import add_budget
-from streamrnn.events import Event, Forecast, Lost
+from streamrnn.events import Alarm, Event, Forecast, Lost
+from streamrnn.sinks.console import blame
 from streamrnn.wire import as_name
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def _line(event: Event) -> str:
     if isinstance(body, Lost):
         return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  gap: {body.reason}"
     said = "forecast" if isinstance(body, Forecast) else f"{body.score:.2f}"
-    return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  {body.label}  {said}"
+    why = f"  {blame(body)}" if isinstance(body, Alarm) else ""
+    return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  {body.label}  {said}{why}"
 
 
 def _json(path: Path, event: Event) -> str:

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
-    from streamrnn.evaluation import comparing, hours
+    from streamrnn.evaluation import comparing, gallery, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
     from streamrnn.evaluation.playing import BLOCK_S
@@ -121,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         document["against"] = comparing.compare(result, theirs, against)
         written += comparing.lines(document["against"])
     if arguments.report:
+        document["gallery"] = gallery.drawn(serving, result)
         _write(arguments.report, document)
         written.append(f"  to read in a browser: {arguments.report / 'report.html'}")
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))

@@ -51,6 +51,8 @@ def document(serving: Serving, judged: Sequence[Playable], all_there_is: Sequenc
     if not count:
         return {"frames": 0}
     head = _head(recognizer)
+    if not learnt:
+        del sums["autoregression"]  # fitted on nothing it would stand for nothing
     return {
         "steps": head.steps,
         "frames": count // head.channels,

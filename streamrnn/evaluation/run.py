@@ -52,7 +52,8 @@ class Stream:
 
     `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
     silence that follows a clip. `norms` are those of the hidden state, every few seconds. Of alarms `heard` has what
-    was told at once, and `extents` how far each was seen to reach in the end.
+    was told at once, and `extents` how far each was seen to reach in the end. `due` is when each word may be known at
+    the earliest: when it ends, and an anomaly when it begins.
     """
 
     recording: Playable
@@ -65,16 +66,15 @@ class Stream:
     until: float = math.inf
     norms: Norms = field(default_factory=Norms)
     extents: tuple[Interval, ...] = ()
+    due: tuple[float, ...] = ()
 
     @property
     def delays(self) -> list[float]:
-        """Seconds of the stream from the end of each word that was hit to when the event could be known.
+        """Seconds of the stream from when each word that was hit was `due` to when the event could be known.
 
         Words are left out that only the end of the stream decided: how long they would have taken nobody knows.
         """
-        return [
-            self.decided[h] - self.said[s].end for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9
-        ]
+        return [self.decided[h] - self.due[s] for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +245,7 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
         until=(played.recording.length + played.margin) / rate,
         norms=norms,
         extents=extents,
+        due=tuple(each.start if alarms else each.end for each in said),
     )
 
 
