@@ -80,9 +80,11 @@ def repaired(complaint: str, words: dict[str, str] = _WORDS, choices: Iterable[s
     wanted = " or ".join(words.get(each, each) for each in expected["kind"].split(" | "))
     things = "characters" if expected["kind"] == "str" else "entries"
     bound = _LENGTH.sub(lambda found: f" of {_BOUNDS.get(found[1], '')}{found[2]} {things}", expected["bound"])
-    return f"write {wanted}{bound}" + (
-        f", not {words.get(expected['got'], expected['got'])}" if expected["got"] else ""
-    )
+    if not expected["got"]:
+        return f"write {wanted}{bound}"
+    # The two kinds of numbers are told apart by what only one of them has.
+    got = "a fraction" if expected["got"] == "float" else words.get(expected["got"], expected["got"])
+    return f"write {wanted}{bound}, not {got}"
 
 
 def _shown(steps: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from streamrnn import ingest
+from streamrnn.chunk import Item
 from streamrnn.control import Control, ControlConfig
 from streamrnn.ingest import Error
 from streamrnn.sources.bell import Bell
@@ -65,7 +66,9 @@ def test_ingest_knows_no_delimiter() -> None:
         socket.send_multipart([b"", ingest.encode_header(ingest.Start("mic", 8000))])
         assert source._router.poll(30_000)
         identity, *parts = source._router.recv_multipart()
-        assert list(source._handle(identity, parts)) == []
+        burst: list[Item] = []
+        source._handle(identity, parts, burst)
+        assert burst == []
         assert socket.poll(30_000)
         answer = ingest.decode_answer(socket.recv_multipart())
     assert isinstance(answer, Error)
