@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from streamrnn import bundle, places, sources, workers
 from streamrnn.bundle import Bundle
@@ -13,8 +14,10 @@ from streamrnn.daemon_config import DaemonConfig
 from streamrnn.engine import Serving, serving
 from streamrnn.errors import BundleError, ConfigError
 from streamrnn.hearing import Hearing, Here
+from streamrnn.history import History
 from streamrnn.recognizer import Recognizer
 from streamrnn.sources import SourceConfig
+from streamrnn.statefile import StateFile
 from streamrnn.watch import Watch
 from streamrnn.wire import NOBODY, Status
 
@@ -124,3 +127,10 @@ def source_configs(config: DaemonConfig, names: Sequence[str]) -> list[SourceCon
     """Its sources, where its bundles have these names, those of shadows last. Raises ConfigError."""
     names = names[: len(config.bundles)]  # shadows hear what those do
     return [sources.checked(each, names, f"sources[{i}]") for i, each in enumerate(config.sources)]
+
+
+def runs_before(history: History, state: StateFile) -> tuple[str, ...] | UnsetType:
+    """The runs of the daemon before this one, by what it keeps of them; UNSET if it keeps nothing."""
+    if history.place:
+        return history.before
+    return state.runs if state.place else UNSET

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from streamrnn import registry
-from streamrnn.errors import BundleError, ConfigError, did_you_mean, plain
+from streamrnn import mistakes, registry
+from streamrnn.errors import BundleError, ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -231,7 +231,9 @@ def convert(document: Any, expected: Any, where: str = "") -> Any:
     try:
         value = msgspec.convert(document, expected, strict=True)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise ConfigError(f"{_at(where)}{document!r}: {_plain(error)}") from None
+        complaint, _, inner = str(error).partition(" - at `$")
+        inside = where + inner.rstrip("`")
+        raise ConfigError(f"{_at(inside.lstrip('.'))}{document!r}: {mistakes.repaired(complaint)}") from None
     if isinstance(value, str) and "\0" in value:
         raise ConfigError(f"{_at(where)}{document!r}: no text has a zero character in it; take it out")
     if isinstance(value, float) and not math.isfinite(value):
@@ -318,27 +320,6 @@ def _join(where: str, key: str) -> str:
 
 def _at(where: str) -> str:
     return f"{where}: " if where else ""
-
-
-def _plain(error: Exception) -> str:
-    told = plain(error).split(" - at ")[0]
-    told = re.sub(r"\b(Expected|got) (int|float|str|bool|null|object|array)\b", _in_words, told)
-    return told[:1].lower() + told[1:]
-
-
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "null": "nothing",
-    "object": "`key: value` lines",
-    "array": "a list",
-}
-
-
-def _in_words(found: re.Match[str]) -> str:
-    return f"{'write' if found[1] == 'Expected' else 'not'} {_WORDS[found[2]]}"
 
 
 def _kind(document: Any) -> str:

@@ -137,6 +137,13 @@ def event_id(stream: str, sha: str, epoch: int, label: str, start: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def gap_event(stream: str, bundle: BundleRef, lost: Lost, *, epoch: int, sample: int, readiness: str) -> Event:
+    """The event that tells of lost samples, decided at source sample `sample`."""
+    # With its end: two gaps may begin at one sample, as those of a daemon that was killed twice do.
+    name = event_id(stream, bundle.sha, epoch, f"{lost.reason} {lost.end}", lost.start)
+    return Event("gap", stream, bundle, epoch, sample, lost.rate, readiness, name, lost)
+
+
 def rounded(score: float) -> float:
     """A score as it is published: to 1e-4."""
     return round(float(score), 4)

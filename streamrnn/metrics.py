@@ -83,6 +83,7 @@ METRICS = {
         Metric("subscribers", "gauge", "Subscribers of a sink, where it can tell", ("sink",)),
         Metric("sink_lost_total", "counter", "Messages that a sink, or the journal, could not deliver", ("sink",)),
         Metric("store_trouble", "gauge", "1 while the journal or the state cannot be written, else 0", ("store",)),
+        Metric("store_unreadable", "gauge", "Damaged stretches or files of the journal or the state", ("store",)),
         Metric("clips_total", "counter", "Clips around events: written, removed, lost", ("outcome",)),
     )
 }

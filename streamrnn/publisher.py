@@ -7,6 +7,8 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import UNSET, UnsetType
+
 from streamrnn import closing, wire
 from streamrnn.closing import Part
 from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
@@ -18,6 +20,7 @@ from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Stat
 BEAT_S = 1.0
 _HELLO_S = 0.1  # apart: subscriptions in a burst are greeted together
 _TOPICS = 4096  # whose count is kept; one that is silent for longest begins anew
+_BEFORE = 64  # runs before this one that are told of
 _NOBODY = BundleRef(NOBODY, "")
 _OVERLAP = "overlap"  # samples that came twice are told as a gap, and nothing is lost
 
@@ -30,8 +33,19 @@ def new_run() -> str:
 class Publisher:
     """The one place that knows clocks and counts of messages; used by the engine's thread."""
 
-    def __init__(self, sinks: Sequence[Sink], bundles: Sequence[BundleRef], run: str = "", control: str = "") -> None:
-        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere."""
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        bundles: Sequence[BundleRef],
+        run: str = "",
+        control: str = "",
+        *,
+        before: Sequence[str] | UnsetType = UNSET,
+    ) -> None:
+        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere.
+
+        `before` are the runs before this one, the oldest first, UNSET if nothing was kept by which they are known.
+        """
         self.run = run or new_run()
         self.streams: dict[str, int] = {}  # those open, with their rate in Hz
         self.kinds: Counter[str] = Counter()  # messages by kind, for the summary
@@ -41,6 +55,7 @@ class Publisher:
         self.bundles = tuple(bundles)  # that are served now
         self.inputs: dict[str, tuple[Channel, ...]] = {}  # of those that know them, the channels that they take
         self._control = control
+        self._before = UNSET if before is UNSET else tuple(before)[-_BEFORE:]
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
         self._lost: Counter[tuple[str, str]] = Counter()
@@ -59,10 +74,14 @@ class Publisher:
 
         One of its name before it is closed first.
         """
+        self.known(stream, rate, run)
+        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
+
+    def known(self, stream: str, rate: int, run: str = "") -> None:
+        """What is told of a stream from now on is of this rate, and its samples are counted in this run."""
         self.streams[stream] = rate
         self._counted += 1
         self._countings[stream] = run or f"{self.run}.{self._counted}"
-        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
 
     def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
         """A stream goes on of which the daemon before has told so many lost samples, by each of these bundles."""
@@ -107,7 +126,15 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control, self.inputs),
+                Hello(
+                    VERSION,
+                    self.bundles,
+                    tuple(self.streams),
+                    dict(self._topics),
+                    self._control,
+                    self.inputs,
+                    before=self._before,
+                ),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

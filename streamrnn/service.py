@@ -84,7 +84,7 @@ class Service:
         self._shadowing = Shadowing(
             self._watch.meter,
             step=self._step,
-            publish=self._publish,
+            publish=lambda event: self._publisher.event(event),  # noqa: PLW0108 (it is made later)
             tell=lambda status: self._tell(NOBODY, status),
             changed=self._served,
         )
@@ -114,8 +114,11 @@ class Service:
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
         heard, refs = (self.history, *self.sinks, self._watch.tally), [each.ref for each in servings]
-        self._publisher = Publisher(heard, refs, self.history.run, self.control.place)
-        self._streams = Streams(self._engine, self._publisher, self._admission, self._kept, self._clips)
+        before = assembly.runs_before(self.history, self._state)
+        self._publisher = Publisher(heard, refs, self.history.run, self.control.place, before=before)
+        self._streams = Streams(
+            self._engine, self._publisher, self._admission, self._kept, self._clips, grace_s=self.config.state.grace_s
+        )
         self._served()
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
@@ -170,7 +173,7 @@ class Service:
             self._turn()
             self._save()
             for trouble in self._watch.turned(self._engine, self._streams):
-                self._publisher.status(NOBODY, Status("failed", trouble))
+                self._tell(NOBODY, Status("failed", trouble))
             self._pace.done()
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
@@ -221,7 +224,7 @@ class Service:
             self.sinks.append(sinks.build(sink))
         self.sinks += self._clips.open()
         self.history.open(new_run())
-        self._kept = self._state.open()
+        self._kept = self._state.open(self.history.run)
         self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
@@ -243,7 +246,8 @@ class Service:
                 self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
-            self._watch.turned(self._engine, self._streams)
+            for trouble in self._watch.turned(self._engine, self._streams):
+                self._tell(NOBODY, Status("failed", trouble))
             self._intake.bell.silence()
             self.control.work()
 
@@ -307,9 +311,6 @@ class Service:
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
-
-    def _publish(self, event: Event) -> None:
-        self._publisher.event(event)
 
     def _run(self, inlet: Inlet) -> None:
         self._running += 1

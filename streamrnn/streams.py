@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from streamrnn import snapshot
 from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.clips.keeping import Clips
@@ -21,9 +20,9 @@ from streamrnn.placing import Placing, place
 from streamrnn.publisher import Publisher
 from streamrnn.snapshot import Snapshot
 from streamrnn.statefile import Fresh, Kept
+from streamrnn.unclaimed import OTHER_MEMORY, Unclaimed
 from streamrnn.wire import Status
 
-OTHER_MEMORY = "restart"  # the reason of the gap where a stream goes on without its memory
 _NAMES = 4096  # streams whose last epoch, or state, is remembered after their end
 _EPOCHS_A_RUN = 1 << 20
 
@@ -43,8 +42,20 @@ class _Open:
 class Streams:
     """What the daemon knows of its streams beside the engine; used by the engine's thread."""
 
-    def __init__(self, engine: Hearing, publisher: Publisher, admission: Admission, kept: Kept, clips: Clips) -> None:
-        """`kept` is what the daemon before has left; `clips` hear all that the engine is given, if any are kept."""
+    def __init__(
+        self,
+        engine: Hearing,
+        publisher: Publisher,
+        admission: Admission,
+        kept: Kept,
+        clips: Clips,
+        *,
+        grace_s: float = 30.0,
+    ) -> None:
+        """`kept` is what the daemon before has left, for whoever goes on with it within `grace_s`.
+
+        `clips` hear all that the engine is given, if any are kept.
+        """
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
         self._tallies: dict[str, Counter[str]] = {}  # of those, by where they came from: what became of rows with times
@@ -52,8 +63,7 @@ class Streams:
         self._taps = clips.taps
         self._open: dict[str, _Open] = {}
         self._runs = kept.runs
-        # Of streams that have not come again: the latest, as many as there may be.
-        self._kept = dict(list(kept.streams.items())[-admission.max_streams :])
+        self._unclaimed = Unclaimed(kept.streams, admission.max_streams, grace_s)
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._ending: list[tuple[Inlet, str, int, Status]] = []
         self._suspended: list[str] = []
@@ -142,6 +152,7 @@ class Streams:
         for stream in suspended:
             sample = fresh[stream][1].expected if stream in fresh else self._engine.counts(stream).expected
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
+        self._unclaimed.settle(self._publisher)
         for tap in self._taps:
             tap.settle(self._engine.snapshots)
 
@@ -182,7 +193,7 @@ class Streams:
                 each.last = (msgspec.structs.replace(taken, lost=taken.lost + each.lost_before),)
             for taken in each.last:
                 fresh[stream] = (each.run, taken)
-        return Kept(self._runs, dict(self._kept)), fresh
+        return Kept(self._runs, dict(self._unclaimed.streams)), fresh
 
     def _hear(self, inlet: Inlet, item: Item) -> None:
         """Raises StreamError if the engine does not take it."""
@@ -249,16 +260,10 @@ class Streams:
 
     def _resume(self, inlet: Inlet, item: Opened) -> tuple[str, tuple[Snapshot, ...]]:
         """Take up a stream where it was: how, for people, and the snapshot; none if it is new."""
-        kept = self._kept.pop(item.stream, None)
-        if kept is None or not item.run or kept.run != item.run:
+        taken = self._unclaimed.take(self._publisher, item)
+        if not taken:
             return "", ()
-        bundles = inlet.config.bundles or None
-        try:
-            there = snapshot.decode(kept.snapshot)
-        except StreamError:
-            return "", ()
-        if (there.stream, there.rate, there.channels) != (item.stream, item.rate, item.channels):
-            return "", ()
+        (there,), bundles = taken, inlet.config.bundles or None
         if item.first <= there.expected:
             try:
                 self._engine.restore(there, bundles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,12 +33,23 @@ _OVER = ("ended", "failed", "refused", "suspended")
 
 
 class Store(Protocol):
-    """What keeps something on disk: where, "" if nowhere, and why it cannot now, "" if it can."""
+    """What keeps something on disk: where, "" if nowhere, and why it cannot now, "" if it can.
+
+    How much of what it kept is damaged, and what to tell of that, "" if nothing.
+    """
 
     place: str
 
     @property
     def trouble(self) -> str:
+        """For people."""
+
+    @property
+    def unreadable(self) -> int:
+        """Stretches or files."""
+
+    @property
+    def damage(self) -> str:
         """For people."""
 
 
@@ -98,6 +110,7 @@ class Watch:
         self._sinks: Sequence[Sink] = ()
         self._stores: Mapping[str, Store] = {}
         self._woken = self._survey_at = self._give_back_at = time.monotonic()
+        self._damaged: Counter[str] = Counter()  # by store: how much of it was told of
         self._announced: dict[Sink, tuple[int, float, float]] = {}
         self.meter.set("build_info", 1.0, VERSION, platform.python_version())
 
@@ -131,7 +144,7 @@ class Watch:
         self._woken = time.monotonic()
 
     def turned(self, engine: Hearing, streams: Streams) -> list[str]:
-        """The loop has gone round once; which sinks have lost something of late, for people."""
+        """The loop has gone round once; which sinks have lost something of late, and what is damaged, for people."""
         now = time.monotonic()
         self.meter.add("busy_seconds_total", now - self._woken)
         self._woken = now
@@ -178,6 +191,7 @@ class Watch:
                 meter.set("subscribers", sink.subscribers, sink.place)
         for name, store in self._stores.items():
             meter.set("store_trouble", float(bool(store.trouble)), name)
+            meter.set("store_unreadable", store.unreadable, name)
         meter.survey(now)
         vitals, found = self.vitals, sum(meter.values["detections_total"].values())
         vitals.lacking = engine.lacking if running else "no source is left"
@@ -194,4 +208,8 @@ class Watch:
                 self._announced[sink] = (sink.lost, now + pause, min(2 * pause, _AT_MOST_EVERY_S))
             else:
                 self._announced[sink] = (before, 0.0, _AGAIN_S)
+        for name, store in self._stores.items():
+            if store.unreadable > self._damaged[name]:
+                self._damaged[name] = store.unreadable
+                told += [f"{store.place}: {store.damage}"] if store.damage else []
         return told

@@ -18,7 +18,7 @@ LONGEST = 350
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
     ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator", "instants"),
-    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "places"),
+    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "places", "mistakes"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker", "grid", "channels"),
     (
@@ -49,6 +49,7 @@ LAYERS = (
     ("schema",),
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("admission", "workers"),
+    ("unclaimed",),
     ("streams", "handover"),
     ("watch", "sourcing", "shadowing"),
     ("assembly",),
@@ -70,6 +71,7 @@ DAEMON = (
     "reloading",
     "statefile",
     "streams",
+    "unclaimed",
     "control",
     "history",
     "journaling",

@@ -385,7 +385,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
         ({"directory": "c", "before_s": -1}, "clips.before_s: -1: write a number"),
         ({"directory": "c", "before": 1}, "clips.before: unknown key; did you mean 'before_s'"),
         ({"directory": "c", "kinds": []}, "clips.kinds: empty"),
-        ({"directory": "c", "kinds": ["alarms"]}, r"clips.kinds\[0\]: 'alarms': use one of detection, segment"),
+        ({"directory": "c", "kinds": ["alarms"]}, r"clips.kinds\[0\]: 'alarms': use one of detection, segment, alarm"),
         ({"directory": "c", "max_bytes": 10}, "clips.max_bytes: 10"),
         ({"max_clips": 10}, "clips.directory: missing; name a folder"),
     ],

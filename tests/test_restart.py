@@ -256,8 +256,11 @@ def test_another_run_or_lost_samples_or_another_bundle_begin_a_new_epoch(
         assert bringer.next == 0
         bringer.bring(samples, 0, len(samples))
         bringer.end()
+        # The other's, which nobody goes on with, is over first.
+        over = collect(listening, has("ended"))[-1]
         told = events(collect(listening, has("ended")))
         bringer.close()
+    assert (over.counting, over.t.sample) == ("r1", 9000)
     assert {each.epoch for each in told} == {3 << 20}
 
 

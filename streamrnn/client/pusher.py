@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +23,10 @@ from streamrnn.detector import as_samples
 from streamrnn.errors import DeviceError, StreamError
 from streamrnn.ingest import Credit, Data, End, Error, Start
 
+TIMEOUT_S = 30.0  # for a daemon that is started again, and as long as what was sent is kept
 _TIME_COLUMNS = 2  # of 32 bits
 _NOTICE_S = 1.0  # after which a wait should be explained
+_AGAIN_S = 10.0  # and how often again
 _ASK_S = 1.5  # how often a daemon that does not answer a start is asked again
 _SILENT_S = 4.0  # a daemon that is there says so each second
 _NO_DAEMON = "no daemon answers; start `streamrnn serve` with a source of kind zeromq there"
@@ -51,7 +54,7 @@ class Pusher(Connection):
         dtype: Literal["int16", "float32"] = "float32",
         when_full: Literal["block", "drop_newest", "drop_oldest"] = "block",
         buffer_s: float = 30.0,
-        timeout: float = 5.0,
+        timeout: float = TIMEOUT_S,
         waiting: Callable[[str], None] = lambda line: None,
         keys: str = "",
         times: Literal["", "ns"] = "",
@@ -60,7 +63,8 @@ class Pusher(Connection):
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer, or be away.
 
         `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them.
-        `waiting` is told, in a line for people, when its first answer takes more than a second, and when it has gone.
+        `waiting` is told, in a line for people, when its first answer takes more than a second, when it has gone, each
+        10 s that it does not come, and when it is back.
         Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
         run = secrets.token_hex(8)
@@ -77,18 +81,23 @@ class Pusher(Connection):
         self._backlog = Backlog(channels + (_TIME_COLUMNS if times else 0), self._most)
         self._at = self._credit = 0  # the sample that is sent next, and how many may be
         self._room = 0  # how many the daemon lets be on their way
+        self._taken = 0
         self._open = self._ending = self._ended = False
         self._heard = self._asked = self._gone = time.monotonic()
+        self._say_at = self._gone + _NOTICE_S
         self._largest = min(ingest.LARGEST_CHUNK, ingest.LARGEST_MESSAGE // (channels * ingest.DTYPES[dtype].itemsize))
         try:
             self._send(start)
-            if timeout > _NOTICE_S and not self._socket.poll(round(_NOTICE_S * 1000)):
-                waiting(f"{endpoint}: no daemon answers yet; waiting {timeout:g} s for one")
             while not self._open and not self._ended:
                 self._wait(_NO_DAEMON)
         except BaseException:
             self._shut(0.0)
             raise
+
+    @property
+    def taken(self) -> int:
+        """Up to which sample of the stream a daemon has said that it took it."""
+        return self._taken
 
     def push(self, samples: ArrayLike, times: ArrayLike = ()) -> None:
         """Send the samples that come next, `(time,)` or `(time, channels)`, floats in [-1, 1] or integers.
@@ -187,7 +196,8 @@ class Pusher(Connection):
             self._open, self._ending, self._credit = False, False, 0
             self._gone = time.monotonic()
             self.restarts += 1
-            self._waiting(f"{self.endpoint}: the daemon is away; waiting {self._timeout:g} s for it")
+            self._waiting(f"{self.endpoint}: the daemon is away; waiting {_patience(self._timeout)} for it")
+            self._say_at = self._gone + _AGAIN_S
         self._connect_again()
         self._asked = time.monotonic()
         self._send(msgspec.structs.replace(self._start, first=self._backlog.first))
@@ -207,8 +217,16 @@ class Pusher(Connection):
 
     def _look(self, complaint: str) -> None:
         now = time.monotonic()
-        if now - (self._heard if self._open else self._gone) >= self._timeout:
+        since = self._heard if self._open else self._gone
+        if now - since >= self._timeout:
+            if self.restarts and not self._open:
+                complaint = f"the daemon went away and none came back within {self._timeout:g} s; start it again"
             raise DeviceError(f"{self.endpoint}: {complaint}")
+        if not self._open and now >= self._say_at:
+            left = _patience(self._timeout if self._say_at <= since + _NOTICE_S else round(since + self._timeout - now))
+            which = "the daemon is still away" if self.restarts else "no daemon answers yet"
+            self._waiting(f"{self.endpoint}: {which}; waiting {left} for {'it' if self.restarts else 'one'}")
+            self._say_at = now + _AGAIN_S
         silent_s = now - (self._heard if self._open else self._asked)
         if silent_s >= (_SILENT_S if self._open else _ASK_S):
             self._restart()
@@ -223,7 +241,7 @@ class Pusher(Connection):
         if isinstance(answer, Credit):
             self._take(answer)
         elif isinstance(answer, End):
-            self._ended = True
+            self._ended, self._taken = True, self._backlog.end
         elif isinstance(answer, Error) and answer.code in _GONE:
             if self._open:
                 self._restart()
@@ -233,10 +251,19 @@ class Pusher(Connection):
     def _take(self, credit: Credit) -> None:
         if self._open:
             self._credit += credit.n
+            self._taken = max(self._taken, self._at - max(0, self._room - self._credit))
             return
         # The first answer to a start; one that only asks whether we are there is none.
         if credit.next is UNSET and not credit.n:
             return
         self._open, self._credit = True, credit.n
         self._room = max(self._room, credit.n)
-        self._at = max(self._backlog.first, 0 if credit.next is UNSET else credit.next)
+        wanted = 0 if credit.next is UNSET else credit.next
+        self._at, self._taken = max(self._backlog.first, wanted), max(self._taken, wanted)
+        if self.restarts:
+            away_s = time.monotonic() - self._gone
+            self._waiting(f"{self.endpoint}: the daemon is back after {away_s:.1f} s; going on with sample {self._at}")
+
+
+def _patience(seconds: float) -> str:
+    return f"{seconds:g} s" if math.isfinite(seconds) else "as long as it takes"

@@ -30,7 +30,7 @@ _TURN = 256  # messages read before the answers go out
 # Answers that one client may leave unread: one that starts all its streams before it reads must miss no credit.
 _ANSWERS = 10_000
 _ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
-_MAY: frozenset[security.Role] = frozenset(("ingest", "admin"))
+_REVOKED = "its key was revoked"
 _REPLACED = "replaced by a newer connection"
 
 
@@ -93,7 +93,7 @@ class ZeromqSource(Source):
         except zmq.ZMQError as error:
             self._router.close(0)
             self._context.term()
-            raise DeviceError(f"ingest {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"ingest {config.endpoint}: {security.bind_repair(error)}") from None
         self._bell = Bell()
         self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -137,8 +137,9 @@ class ZeromqSource(Source):
                 parts.append(frame.bytes)
                 frame = self._router.recv(copy=False)
             parts.append(frame.bytes)
-            handle = self._handle if self.door.roles_of(frame) & _MAY else self._turn_away
-            handle(parts[0], parts[1:], burst)
+            key = self.door.key_of(frame)
+            handle = self._handle if self.door.lets(key) else self._turn_away
+            handle(parts[0], parts[1:], burst, key)
         return burst
 
     def stop(self) -> None:
@@ -169,13 +170,13 @@ class ZeromqSource(Source):
         security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
-    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
+    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item], key: str = "") -> None:
         stream = ""
         try:
             header, payload = ingest.decode_request(parts)
             stream = header.stream
             if isinstance(header, Start):
-                burst.extend(self._start(identity, header))
+                burst.extend(self._start(identity, header, key))
                 return
             client = self._clients.get(stream)
             if client is None or client.identity != identity or client.ending:
@@ -191,15 +192,18 @@ class ZeromqSource(Source):
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
-    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
+    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item], _key: str = "") -> None:
         """A client whose key was taken out of the list, which its connection outlives."""
-        self.errors["revoked"] += 1
-        self._send(identity, Error("revoked", "the key is no longer let in to ingest", ingest.stream_of(parts)))
+        self._tell_revoked(identity, ingest.stream_of(parts))
         for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
             if not self._clients[stream].ending:
-                burst += self._forget(stream, "its key was revoked")
+                burst += self._forget(stream, _REVOKED)
 
-    def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
+    def _tell_revoked(self, identity: bytes, stream: str) -> None:
+        self.errors["revoked"] += 1
+        self._send(identity, Error("revoked", "the key is no longer let in to ingest", stream))
+
+    def _start(self, identity: bytes, start: Start, key: str) -> Iterator[Item]:
         limits = self._config
         if start.rate > limits.max_rate:
             raise WireError("rate", f"{start.rate} Hz; the daemon takes {limits.max_rate} at most (max_rate)")
@@ -211,7 +215,7 @@ class ZeromqSource(Source):
         owner = self._clients.get(start.stream)
         if owner is not None:
             if start.run and (start.run, start.rate, start.channels) == owner.made:
-                self._welcome_back(owner, identity, start)
+                self._welcome_back(owner, identity, start, key)
                 return
             yield from self._displace(start.stream, owner)
         if len(self._clients) >= self._config.max_streams:
@@ -219,12 +223,12 @@ class ZeromqSource(Source):
         # Half the credit at most, so that a client is never without any because all it sent is held.
         most = room(self._config.queue_ms, start.rate)
         span = min(round(self._config.reorder_ms * start.rate / 1000.0), most // 2)
-        self._clients[start.stream] = Client(identity, start, Ordering(start.stream, span), most)
+        self._clients[start.stream] = Client(identity, key, start, Ordering(start.stream, span), most)
         yield ingest.opened(start)
 
-    def _welcome_back(self, client: Client, identity: bytes, start: Start) -> None:
+    def _welcome_back(self, client: Client, identity: bytes, start: Start, key: str) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
-        client.identity, client.start, client.away_since = identity, start, 0.0
+        client.identity, client.key, client.start, client.away_since = identity, key, start, 0.0
         if client.opened and not client.ending:
             client.waiting -= client.ordering.held
             client.ordering.forget()
@@ -311,6 +315,10 @@ class ZeromqSource(Source):
         for stream, client in list(self._clients.items()):
             if client.ending:
                 continue
+            if not self.door.lets(client.key):
+                self._tell_revoked(client.identity, stream)
+                yield from self._forget(stream, _REVOKED)
+                continue
             if client.quiet:
                 yield from client.ordering.flush()
             client.quiet = True
@@ -340,11 +348,3 @@ class ZeromqSource(Source):
         except zmq.ZMQError:
             return False
         return True
-
-
-def bind_repair(error: zmq.ZMQError) -> str:
-    """Why an endpoint could not be bound, and what to do."""
-    if error.errno == zmq.EADDRINUSE:
-        return "taken by another program, maybe another streamrnn; stop it or choose another port"
-    reason = error.strerror or str(error)
-    return f"cannot be bound ({reason}); write tcp://127.0.0.1:PORT or ipc://PATH"
