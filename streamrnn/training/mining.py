@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ _SMOOTH_S = 0.1
 _LEAD_S = 0.3
 
 
-def scores(network: Network, sounds: Iterable[Samples]) -> Samples:
+def scores(network: Network, sounds: Sequence[Samples]) -> Samples:
     """(sounds,): the highest mean posterior of any label over a tenth of a second in each; the mode stays as it is."""
     was_training, device = network.training, next(network.parameters()).device
     network.eval()
@@ -25,10 +24,10 @@ def scores(network: Network, sounds: Iterable[Samples]) -> Samples:
     width = max(1, round(_SMOOTH_S * recognizer.frame_rate))
     labels = [i for i, column in enumerate(recognizer.columns) if column != BACKGROUND]
     lead, tail = int(_LEAD_S * recognizer.rate), recognizer.delay
-    found: list[Samples] = []
-    coming = iter(sounds)  # hours of them are never in memory at once
+    found = np.zeros(len(sounds), np.float32)
     with torch.inference_mode():
-        while some := list(islice(coming, ROWS)):
+        for start in range(0, len(sounds), ROWS):
+            some = sounds[start : start + ROWS]
             longest = lead + max(len(sound) for sound in some) + tail
             samples = torch.zeros(len(some), -(-longest // hop) * hop, 1)
             for row, sound in enumerate(some):
@@ -38,6 +37,6 @@ def scores(network: Network, sounds: Iterable[Samples]) -> Samples:
             logits, _ = network(samples.to(device), initial)
             said = network.head.posterior(logits)[..., labels]
             mean = said.unfold(1, min(width, said.shape[1]), 1).mean(dim=-1)
-            found.append(mean.amax(dim=(1, 2)).cpu().numpy())
+            found[start : start + len(some)] = mean.amax(dim=(1, 2)).cpu().numpy()
     network.train(was_training)
-    return np.concatenate(found, dtype=np.float32) if found else np.zeros(0, np.float32)
+    return found
