@@ -57,7 +57,7 @@ def _quick_disk() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_every_event_is_heard_again_for_any_chunks_gaps_resets_and_rates(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -125,8 +125,8 @@ def kept(directory: Path, kind: str) -> tuple[Path, Serving]:
     samples = as_samples(recording(kind))
     _, rate, channels, *_ = MAKES[kind]
     room.hear([Opened("s", rate, channels)])
-    for start in range(0, len(samples), 997):
-        room.hear([Chunk("s", start, samples[start : start + 997])])
+    for start in range(0, len(samples), 97):
+        room.hear([Chunk("s", start, samples[start : start + 97])])
     room.hear([Ended("s")])
     room.close()
     return directory / "clips", serving
@@ -177,7 +177,7 @@ def test_why_it_cannot_be_heard_again_is_one_line(tmp_path: Path, capsys: pytest
     assert "set clips.state_every_s in the daemon's config" in line
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_a_file_that_is_cut_or_flipped_is_refused_by_a_user_error(
     replayable: tuple[Path, Serving], data: st.DataObject
