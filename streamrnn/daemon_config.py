@@ -45,7 +45,7 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_load: Annotated[float, Meta(ge=0, le=64)] = 0.5
     streams_a_step: Count = 64
     step_ms: Positive = 1000.0
-    tick_ms: Annotated[float, Meta(ge=0, le=100)] = 4.0
+    tick_ms: Annotated[float, Meta(ge=0, le=100)] = 8.0
 
 
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

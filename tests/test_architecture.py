@@ -49,7 +49,7 @@ LAYERS = (
     ("client", "evaluation", "daemon_config", "publisher", "intake", "stopping"),
     ("admission",),
     ("streams", "assembly", "handover"),
-    ("watch", "sourcing", "shadowing", "reloading"),
+    ("watch", "sourcing", "shadowing", "reloading", "timelapse"),
     ("overseeing",),
     ("service", "training", "flood", "doctor"),
     ("commands",),
@@ -85,6 +85,7 @@ DAEMON = (
     "pacing",
     "admission",
     "capacity",
+    "timelapse",
 )
 EDGES = (*DAEMON, "security", "doctor", "sources", "sinks", "client", "cli")
 TORCH = (
