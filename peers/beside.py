@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from streamrnn import allocator
 from streamrnn.bundle import locate, open_step, read, with_decoder
 from streamrnn.capacity import ladder
 from streamrnn.serving import serving
@@ -21,13 +22,14 @@ from streamrnn.timelapse import Timelapse
 _TURNS = 5
 
 
-def main(python: str, streams: str = "400") -> None:
+def main(python: str, streams: str = "800") -> None:
     """Play both in turn."""
     bundle = read(locate("wakeword"))
     with tempfile.TemporaryDirectory() as folder:
         path, _, decoder = ladder.prepare(Path(folder), bundle, open_step(bundle, "auto"))
         signal = path.read_bytes()
     lapse = Timelapse(serving(with_decoder(bundle, decoder, "")), int(streams), signal)
+    allocator.leave_alone()  # as the daemon does once it is ready
     ours, theirs = [], []
     for _ in range(_TURNS):
         said = subprocess.run(

@@ -133,11 +133,11 @@ class Timelapse:
 
 
 def medians(serving: Serving, counts: Sequence[int], ticks_ms: Sequence[float], signal: bytes) -> list[Played]:
-    """Each number of streams with each tick, a second five times in turn; the medians."""
+    """Each number of streams with each tick, a second three times in turn; the medians."""
     found = []
     for count in counts:
         lapse = Timelapse(serving, count, signal)
-        turns = [[lapse.play(tick, 1.0) for tick in ticks_ms] for _ in range(5)]
+        turns = [[lapse.play(tick, 1.0) for tick in ticks_ms] for _ in range(3)]
         lapse.close()
         found += [_median(those) for those in zip(*turns, strict=True)]
     return found

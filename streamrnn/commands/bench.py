@@ -134,7 +134,7 @@ def _daemons(arguments: argparse.Namespace) -> int:
     """Side by side on the GRU of --loop: the start, 64 streams, what gathering saves, and how many each holds."""
     import msgspec
 
-    from streamrnn import timelapse
+    from streamrnn import allocator, timelapse
     from streamrnn.bundle import with_decoder
     from streamrnn.capacity import contest, echo, ladder
     from streamrnn.capacity.daemons import module_command, serve_command
@@ -163,10 +163,11 @@ def _daemons(arguments: argparse.Namespace) -> int:
         torch = {"torch": module_command(plain_daemon.__name__, decoder["enter"], decoder["leave"])}
         ours = {"streamrnn": served()}
         starts = contest.first_results({**torch, **ours}, plan, 3)
-        few = contest.side_by_side({**alone, **torch, **ours}, plan, [64], 5, told)
+        few = contest.side_by_side({**alone, **torch, **ours}, plan, [64], 3, told)
         ticks = {"tick_ms: 0": served(tick_ms=0.0), "gathered": served()}
-        gathered = contest.side_by_side(ticks, plan, [256, 512], 5, told)
+        gathered = contest.side_by_side(ticks, plan, [256, 512], 3, told)
         heard = serving(with_decoder(contestants.bundle, decoder, ""))
+        allocator.leave_alone()  # as the daemon does once it is ready
         quiet = timelapse.medians(heard, [64, 256, 384, 512], [0.0, 4.0, 8.0], signal.read_bytes())
         climbing = msgspec.structs.replace(plan, stages=ladder.steps(seconds), most_late_ms=ladder.LATE_MS)
         most = contest.capacities({**torch, **ours}, climbing, 3, told)
