@@ -11,6 +11,8 @@ import numpy as np
 from streamrnn.daemon_config import LimitsConfig
 from streamrnn.engine import Engine, Serving
 from streamrnn.errors import StreamError
+from streamrnn.hearing import Hearing
+from streamrnn.summary import counted
 
 _ROWS, _CHUNK_S, _ROUNDS = 16, 0.1, 6
 
@@ -41,9 +43,14 @@ def cost(serving: Serving) -> float:
 class Admission:
     """Streams come in while there are fewer than `max_streams`, and while what they cost is below `max_load`."""
 
-    def __init__(self, limits: LimitsConfig) -> None:
+    def __init__(self, limits: LimitsConfig, workers: int = 1) -> None:
+        """So many `workers` share the streams, each on a core."""
         self.max_streams = limits.max_streams
-        self._max_load = limits.max_load
+        self._max_load, self._workers = limits.max_load, workers
+
+    @property
+    def _cores(self) -> str:
+        return "a core" if self._workers == 1 else f"each of {self._workers} cores"
 
     def measured(self, serving: Serving) -> Serving:
         """A bundle with what a stream of it costs, if that limits anything."""
@@ -52,17 +59,22 @@ class Admission:
     def capacity(self, servings: Sequence[Serving]) -> int:
         """How many streams there is room for if all of these hear each."""
         each = sum(serving.cost for serving in servings)
-        return min(self.max_streams, max(1, int(self._max_load / each))) if each else self.max_streams
+        return min(self.max_streams, self._workers * max(1, int(self._max_load / each))) if each else self.max_streams
 
-    def check(self, engine: Engine, stream: str, bundles: Sequence[str]) -> None:
+    def describe(self, servings: Sequence[Serving]) -> str:
+        """The same, for people."""
+        shared = f", in {self._workers} workers" if self._workers > 1 else ""
+        return f"room for {counted(self.capacity(servings), 'stream')} in all bundles{shared}"
+
+    def check(self, engine: Hearing, stream: str, bundles: Sequence[str]) -> None:
         """Raises StreamError, with the reason, if there is no room for a stream that these hear; none named: all."""
         there = len(engine.streams)
         if there >= self.max_streams:
             raise StreamError(f"{stream}: {self.max_streams} streams are open; raise max_streams")
         more = sum(each.cost for each in engine.servings if not bundles or each.named(bundles))
         # One is always let in: what is too slow for a single stream is for its source's policy.
-        if there and more and engine.load + more > self._max_load:
+        if engine.load and engine.load + more > self._max_load:
             raise StreamError(
-                f"{stream}: the {there} streams that are open take {engine.load:.2f} of a core, which is all that "
-                f"max_load {self._max_load:g} gives; end one, raise it or serve on a faster machine"
+                f"{stream}: the {there} streams that are open take {engine.load:.2f} of {self._cores}, which is all "
+                f"that max_load {self._max_load:g} gives; end one, raise it or serve on a faster machine"
             )

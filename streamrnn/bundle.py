@@ -116,7 +116,16 @@ def write(path: Path, contents: Contents) -> Bundle:
 
 def read(path: Path) -> Bundle:
     """Read and verify a bundle. Raises BundleError if it is missing, truncated, altered or of a newer schema."""
-    sha, members = _verified_members(path)
+    return _read(path, path)
+
+
+def read_from(contents: bytes, path: Path) -> Bundle:
+    """The same of what was in the file `path` when it was read."""
+    return _read(io.BytesIO(contents), path)
+
+
+def _read(file: Path | io.BytesIO, path: Path) -> Bundle:
+    sha, members = _verified_members(file, path)
     try:
         recognizer = convert(json.loads(members["recognizer.json"]), Recognizer)
         golden = load_tensors(members["golden.safetensors"])
@@ -133,7 +142,7 @@ def read(path: Path) -> Bundle:
         )
         _check_fit(there)
         return there
-    except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError) as error:
+    except (ConfigError, SafetensorError, msgspec.MsgspecError, ValueError, KeyError, RecursionError) as error:
         raise BundleError(f"{path}: its contents do not fit this version: {error}; train it again") from None
 
 
@@ -162,9 +171,9 @@ def _check_fit(bundle: Bundle) -> None:
         raise ValueError("the passport is no mapping")
 
 
-def _verified_members(path: Path) -> tuple[str, dict[str, bytes]]:
+def _verified_members(file: Path | io.BytesIO, path: Path) -> tuple[str, dict[str, bytes]]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             table_bytes = _member(archive, "bundle.json")
             table = json.loads(table_bytes)
             schema = table["schema"]

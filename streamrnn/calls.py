@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from streamrnn import mistakes
 from streamrnn.wire import WireError, parse
 
 ENDPOINT = "tcp://127.0.0.1:5562"
@@ -68,12 +69,12 @@ def decode_call(parts: Sequence[bytes]) -> Call:
     return call
 
 
+class _Id(msgspec.Struct, frozen=True):
+    id: Annotated[str, Meta(max_length=64)] | int
+
+
 def id_of(parts: Sequence[bytes]) -> str | int | None:
     """The id of a call that was refused, if one can be read."""
-
-    class _Id(msgspec.Struct, frozen=True):
-        id: Annotated[str, Meta(max_length=64)] | int
-
     try:
         return parse(parts[0], _Id).id if len(parts) == 1 and depth(parts[0]) <= DEEPEST else None
     except WireError:
@@ -88,7 +89,9 @@ def decode_answer(parts: Sequence[bytes]) -> Answer:
     try:
         return msgspec.convert(fields, Failed) if "error" in fields else msgspec.convert(fields, Done)
     except msgspec.ValidationError as error:
-        raise CallError("malformed", str(error)) from None
+        raise CallError(
+            "malformed", f"an answer of no daemon of this version: {mistakes.told(error, fields)}"
+        ) from None
 
 
 def depth(data: bytes) -> int:

@@ -26,6 +26,7 @@ COMMANDS = {
     "control": "ask a daemon to do something: mute a source, reload, promote a shadow",
     "listen": "print what a daemon publishes",
     "push": "send a recording to a daemon",
+    "replay": "hear an event again that a daemon kept as a clip with its state",
     "check": "the law and the golden answer, on your own bundle",
     "devices": "microphones of this machine",
     "keygen": "keys for a daemon that the network can reach",

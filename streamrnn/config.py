@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import re
 import types
@@ -14,13 +15,14 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from streamrnn import registry
-from streamrnn.errors import ConfigError, did_you_mean, plain
+from streamrnn import mistakes, registry
+from streamrnn.errors import BundleError, ConfigError, did_you_mean
 
 T = TypeVar("T")
 
 # Values of a document when every alias is written out: a few hundred bytes of YAML can stand for billions.
 _MOST_VALUES = 100_000
+_DEEPEST = 64  # brackets within brackets
 _MOST_TOLD = 5  # mistakes that one line tells
 
 
@@ -33,6 +35,19 @@ class Role:
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads only true and false as booleans, 1e-3 as a number, and refuses a repeated key."""
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """A bracket; PyYAML's time grows with the square of how deep they are nested."""
+        if self.flow_level >= _DEEPEST:
+            raise yaml.scanner.ScannerError(None, None, f"brackets deeper than {_DEEPEST}", self.get_mark())
+        super().fetch_flow_collection_start(token)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Text; an escape can name half a character, which no file, socket or terminal takes."""
+        text = super().construct_scalar(node)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ConfigError(f"line {node.start_mark.line + 1}: {text!r} is no text in Unicode; mend its escapes")
+        return text
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -107,11 +122,13 @@ def load(path: Path, cls: type[T], overrides: list[str] | None = None) -> T:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """While inside, what is found wrong with a config names its file."""
+    """While inside, what is found wrong with a config, or with a bundle that it names, names its file."""
     try:
         yield
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
 
 
 def override_key(document: Any, override: str, expected: Any = Any) -> Any:
@@ -181,8 +198,8 @@ def _within(expected: Any, place: Any, key: str) -> Any:
     if origin in (tuple, dict):
         return inner[0] if origin is tuple else inner[1]
     struct = _struct_of(expected, place) if isinstance(place, dict) else None
-    fields = msgspec.structs.fields(struct) if struct is not None else ()
-    return next((field.type for field in fields if field.encode_name == key), Any)
+    fields = _fields(struct) if struct is not None else {}
+    return fields[key].type if key in fields else Any
 
 
 def convert(document: Any, expected: Any, where: str = "") -> Any:
@@ -214,7 +231,11 @@ def convert(document: Any, expected: Any, where: str = "") -> Any:
     try:
         value = msgspec.convert(document, expected, strict=True)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise ConfigError(f"{_at(where)}{document!r}: {_plain(error)}") from None
+        complaint, _, inner = str(error).partition(" - at `$")
+        inside = where + inner.rstrip("`")
+        raise ConfigError(f"{_at(inside.lstrip('.'))}{document!r}: {mistakes.repaired(complaint)}") from None
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{_at(where)}{document!r}: no text has a zero character in it; take it out")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{_at(where)}{document!r}: no finite number; use one")
     return value
@@ -267,7 +288,7 @@ def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
         document = {}
     if not isinstance(document, dict):
         raise ConfigError(f"{_at(where)}{document!r} is not a mapping; write `key: value` lines")
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    fields = _fields(cls)
     found = _Found()
     for key in document:
         if key not in fields:
@@ -287,33 +308,18 @@ def _struct(document: Any, cls: type[msgspec.Struct], where: str) -> Any:
         raise ConfigError(f"{_at(where)}{error}") from None
 
 
+@functools.cache
+def _fields(cls: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a struct by key; once, for each time their types are evaluated anew, which is most of a load."""
+    return {field.encode_name: field for field in msgspec.structs.fields(cls)}
+
+
 def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
 def _at(where: str) -> str:
     return f"{where}: " if where else ""
-
-
-def _plain(error: Exception) -> str:
-    told = plain(error).split(" - at ")[0]
-    told = re.sub(r"\b(Expected|got) (int|float|str|bool|null|object|array)\b", _in_words, told)
-    return told[:1].lower() + told[1:]
-
-
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "null": "nothing",
-    "object": "`key: value` lines",
-    "array": "a list",
-}
-
-
-def _in_words(found: re.Match[str]) -> str:
-    return f"{'write' if found[1] == 'Expected' else 'not'} {_WORDS[found[2]]}"
 
 
 def _kind(document: Any) -> str:

@@ -12,11 +12,10 @@ from typing import Any, ClassVar, Literal
 import msgspec
 import zmq
 
-from streamrnn import calls, security
+from streamrnn import calls, mistakes, security
 from streamrnn.calls import Answer, Call, CallError, Done, Failed, Fault
 from streamrnn.errors import DeviceError, UserError, did_you_mean, plain
 from streamrnn.sources.bell import Bell
-from streamrnn.sources.zeromq import bind_repair
 
 AUTO = "auto"
 OFF = "off"
@@ -121,7 +120,7 @@ class Control:
             # Who did not ask for control can do without it: files are heard beside a daemon that listens.
             if config.endpoint == AUTO and error.errno == zmq.EADDRINUSE:
                 return
-            raise DeviceError(f"control {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"control {config.endpoint}: {security.bind_repair(error)}") from None
         self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def start(self) -> None:
@@ -161,8 +160,9 @@ class Control:
                 except zmq.Again:
                     break
                 identity, *parts = (frame.bytes for frame in frames)
-                # REQ sockets put an empty part before what they send, and expect it back.
-                blank = parts[:1] == [b""]
+                # REQ sockets put an empty part before what they send, and whoever does expects it back. One that is all
+                # there is stands before nothing: it is a call, and no JSON.
+                blank = len(parts) > 1 and not parts[0]
                 self._take(
                     [identity, b""] if blank else [identity],
                     parts[1:] if blank else parts,
@@ -206,7 +206,7 @@ class Control:
         try:
             params = msgspec.convert(call.params, method.params)
         except msgspec.ValidationError as error:
-            raise CallError("params", f"{call.method}: {plain(error)}") from None
+            raise CallError("params", f"{call.method}: {mistakes.told(error, call.params, method.params)}") from None
         return _Job(route, call, method, params, time.monotonic() + call.deadline_ms / 1000.0)
 
     def _begin(self, job: _Job) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from streamrnn import places
 from streamrnn.clips import ClipsConfig
 from streamrnn.config import Role
 from streamrnn.control import ControlConfig
@@ -75,7 +77,8 @@ class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A daemon. It runs until it is `stopped`, or until all its sources have `finished`, as files do.
 
-    `shadows` are bundles that run beside those that serve, each beside the first with the same labels.
+    `shadows` are bundles that run beside those that serve, each beside the first with the same labels. With more than
+    one of `workers` the streams are shared out among so many processes, each on a core of its own.
     """
 
     bundles: tuple[BundleConfig, ...]
@@ -90,6 +93,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: HistoryConfig = HistoryConfig()
     clips: ClipsConfig = ClipsConfig()
     security: SecurityConfig = SecurityConfig()
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     until: Literal["stopped", "finished"] = "stopped"
 
     def __post_init__(self) -> None:
@@ -97,6 +101,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not listed:
                 raise ConfigError(f"{key}: empty; name at least one")
         self._guard()
+        if self.workers > 1:
+            self._check_workers()
         if self.health.endpoint:
             address_of(self.health.endpoint)
         seen: set[str] = set()
@@ -105,16 +111,15 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if stream in seen and stream:
                 raise ConfigError(f"sources[{i}].stream: {stream!r} is another source's; choose another name")
             seen.add(stream)
-        bound: dict[str, str] = {}
-        for key, plugs in (("sources", self.sources), ("sinks", self.sinks)):
-            for i, plug in enumerate(plugs):
-                endpoint = getattr(plug, "endpoint", "")
-                # A port that the system chooses is another one each time.
-                if not endpoint or endpoint.endswith((":*", ":0")):
-                    continue
-                where = f"{key}[{i}].endpoint"
-                if bound.setdefault(endpoint, where) != where:
-                    raise ConfigError(f"{where}: {endpoint} is that of {bound[endpoint]} already; choose another port")
+        places.check_apart(self)
+
+    def _check_workers(self) -> None:
+        """Raises ConfigError for what needs the engine to be in this process."""
+        for key, there in (("shadows", bool(self.shadows)), ("clips", bool(self.clips.directory))):
+            if there:
+                raise ConfigError(f"{key}: not with {self.workers} workers; leave out one of the two")
+        if sys.platform == "win32":
+            raise ConfigError(f"workers: {self.workers} need Linux or macOS; leave it out")
 
     def _guard(self) -> None:
         """Give the daemon's keys to whatever has an endpoint of its own. Raises ConfigError for one that needs them."""

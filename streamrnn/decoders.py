@@ -136,7 +136,8 @@ def settle(config: PlugConfig, det: Det) -> PlugConfig:
 
 def beside_thresholds(config: SmoothedConfig) -> dict[str, Any]:
     """What a DET depends on beside the thresholds: the kind and all other settings."""
-    settings: dict[str, Any] = msgspec.to_builtins(config)
+    # As a bundle has them, in which a tuple is a list.
+    settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))
     return {key: value for key, value in settings.items() if key not in _THRESHOLDS}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from streamrnn.errors import DeviceError
 
 if sys.platform != "win32":
     import fcntl
+
+_DIGEST = hashlib.sha256().digest_size
 
 
 def claim(directory: Path, what: str) -> int:
@@ -32,6 +35,21 @@ def claim(directory: Path, what: str) -> int:
             os.close(lock)
         raise DeviceError(f"{what} {directory}: {error.strerror}; choose a directory it may write to") from None
     return lock
+
+
+def seal(magic: bytes, data: bytes) -> bytes:
+    """Contents of a file that tell what they are, by a `magic` line, and whether they are whole, by a sha256."""
+    return magic + hashlib.sha256(data).digest() + data
+
+
+def unseal(magic: bytes, sealed: bytes) -> bytes:
+    """What was sealed. Raises ValueError, for people, if it is of another kind or not whole."""
+    if not sealed.startswith(magic):
+        raise ValueError("of another kind or schema")
+    digest, data = sealed[len(magic) : len(magic) + _DIGEST], sealed[len(magic) + _DIGEST :]
+    if hashlib.sha256(data).digest() != digest:
+        raise ValueError("truncated or altered")
+    return data
 
 
 def write_out(path: Path, data: bytes) -> None:

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
-from streamrnn import bundle
+from streamrnn import bundle, places
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.errors import UserError
 from streamrnn.limits import MOST_CONNECTIONS
@@ -32,7 +30,6 @@ _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 _WATCHED_S = 0.2  # in which the two clocks are compared
 _JUMP_S = 0.05
 _FREE_WARN, _FREE_FAIL = 1 << 30, 64 << 20  # bytes of a disk
-_FOLDERS = ("directory", "folder", "journal")  # keys of configs that name a folder which is written to
 _WITHOUT = "write sources of kind zeromq, stdin or wav in its place: they need none"
 _FILES_BESIDE = 64  # descriptors that a daemon needs beside its connections
 
@@ -131,7 +128,7 @@ def _synchronisation() -> int | None:
 
 def _files(config: DaemonConfig) -> Iterator[Finding]:
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = MOST_CONNECTIONS * len(list(_endpoints(config))) + _FILES_BESIDE
+    needed = MOST_CONNECTIONS * len(list(places.endpoints(config))) + _FILES_BESIDE
     if allowed != resource.RLIM_INFINITY and allowed < needed:
         repair = f"run: ulimit -n {needed}, or LimitNOFILE={needed} in its unit"
         yield Finding("warn", "open files", f"{allowed} allowed, {needed} with all connections taken; {repair}")
@@ -140,7 +137,7 @@ def _files(config: DaemonConfig) -> Iterator[Finding]:
 
 
 def _keys(config: DaemonConfig) -> Iterator[Finding]:
-    folders = {str(each.keys): None for _, each, _ in _endpoints(config) if hasattr(each, "keys")}
+    folders = {str(each.keys): None for _, each, _ in places.endpoints(config) if hasattr(each, "keys")}
     for folder in folders:
         if folder:
             yield _asked(f"keys {folder}", partial(_keys_in, Path(folder)))
@@ -157,19 +154,8 @@ def _keys_in(folder: Path) -> str:
     return f"{told}; move {', '.join(others)} to where it is used" if others else told
 
 
-def _endpoints(config: DaemonConfig) -> Iterator[tuple[str, Any, str]]:
-    """Where in the config, the part of it, and the endpoint, of all that binds one."""
-    for key in config.__struct_fields__:
-        there = getattr(config, key)
-        listed = [(f"{key}[{i}]", each) for i, each in enumerate(there)] if isinstance(there, tuple) else [(key, there)]
-        for where, each in listed:
-            endpoint = getattr(each, "endpoint", "")
-            if "://" in endpoint:
-                yield f"{where}.endpoint", each, endpoint
-
-
 def _ports(config: DaemonConfig) -> Iterator[Finding]:
-    for where, _, endpoint in _endpoints(config):
+    for where, _, endpoint in places.endpoints(config):
         scheme, _, place = endpoint.partition("://")
         host, _, port = place.partition("/")[0].rpartition(":")
         if scheme == "ipc":
@@ -199,7 +185,8 @@ def _port(where: str, host: str, port: int) -> Finding:
 
 
 def _disks(config: DaemonConfig) -> Iterator[Finding]:
-    for where, folder in sorted(_folders(config)):
+    written = [*places.folders(config), *((where, path.parent) for where, path in places.files(config))]
+    for where, folder in sorted(written):
         # A folder that is not there yet is made by the daemon, in the nearest one that is.
         there = next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
         free = shutil.disk_usage(there).free
@@ -211,20 +198,6 @@ def _disks(config: DaemonConfig) -> Iterator[Finding]:
             yield Finding(grade, where, f"{told}; make room, or choose another disk")
         else:
             yield Finding("ok", where, told)
-
-
-def _folders(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
-    """Every folder that a config has something written to, with its key."""
-    for key in config.__struct_fields__:
-        there = getattr(config, key)
-        for each in there if isinstance(there, tuple) else (there,):
-            if not isinstance(each, msgspec.Struct):
-                continue
-            for name in _FOLDERS:
-                if isinstance(getattr(each, name, None), str) and getattr(each, name):
-                    yield f"{key}.{name}", Path(getattr(each, name))
-            if key == "sinks" and getattr(each, "path", "-") != "-":
-                yield f"{key}.path", Path(getattr(each, "path", "-")).parent
 
 
 def _microphones(config: DaemonConfig, missing: Grade) -> Iterator[Finding]:

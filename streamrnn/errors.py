@@ -10,6 +10,11 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake that the user can mend. Commands print it as one line and exit with code 2."""
 
+    def __str__(self) -> str:
+        """One line that a terminal can show, whatever the values are that it names."""
+        told = " ".join(super().__str__().split())
+        return told if told.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in told)
+
 
 class ConfigError(UserError):
     """A config file that does not say what it must."""

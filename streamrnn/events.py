@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 SCHEMA = 1
 KINDS = (
@@ -31,6 +33,13 @@ class BundleRef(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     sha: str
     shadow: bool = False
+
+
+class Channel(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One channel of what a bundle takes: what it is called, and in which unit it is."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    unit: Annotated[str, Meta(max_length=32)] = ""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -126,6 +135,13 @@ def event_id(stream: str, sha: str, epoch: int, label: str, start: int) -> str:
     """The name of an event, the same each time it is told: 16 hexadecimal digits of what identifies it."""
     text = "\0".join((stream, sha, str(epoch), label, str(start)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def gap_event(stream: str, bundle: BundleRef, lost: Lost, *, epoch: int, sample: int, readiness: str) -> Event:
+    """The event that tells of lost samples, decided at source sample `sample`."""
+    # With its end: two gaps may begin at one sample, as those of a daemon that was killed twice do.
+    name = event_id(stream, bundle.sha, epoch, f"{lost.reason} {lost.end}", lost.start)
+    return Event("gap", stream, bundle, epoch, sample, lost.rate, readiness, name, lost)
 
 
 def rounded(score: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -53,10 +55,25 @@ class Forecast(Head):
         self.width = 1 + 5 * config.channels
         self.layer = nn.Linear(width, 2 * config.channels)
         with torch.no_grad():
-            # To begin with, what comes is what is: a network has only to learn how it differs.
             self.layer.weight.mul_(0.1)
-            self.layer.weight[: config.channels, : config.channels] += torch.eye(config.channels)
             self.layer.bias.zero_()
+        # To begin with, what comes is what is: a network has only to learn how it differs from this.
+        self.register_buffer("linear", torch.eye(width, config.channels))
+        self.register_buffer("offset", torch.zeros(config.channels))
+        self.linear: Tensor
+        self.offset: Tensor
+
+    def stand_on(self, linear: Tensor, offset: Tensor, log_variance: Tensor) -> None:
+        """(inputs, channels), (channels,) twice: a linear forecast of the inputs, and how far it is off.
+
+        It stays as it is: what is learnt is only how what comes differs from it, and begins at nothing.
+        """
+        with torch.no_grad():
+            self.layer.weight.zero_()
+            self.layer.bias[self.channels :] = log_variance
+            self.linear.zero_()
+            self.linear[: len(linear)] = linear
+            self.offset.copy_(offset)
 
     def initial_state(self, batch: int) -> State:
         """No forecast waits: `(batch, steps, 1 + 2 * channels)` zeros; a first column of 1 says that one does."""
@@ -65,7 +82,8 @@ class Forecast(Head):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(batch, frames, inputs + hidden) -> logits (batch, frames, 1 + 5 * channels)."""
         said = self.layer(x)
-        made = torch.cat([said[..., : self.channels], said[..., self.channels :].clamp(_LEAST, _MOST)], dim=-1)
+        mean = said[..., : self.channels] + x @ self.linear + self.offset
+        made = torch.cat([mean, said[..., self.channels :].clamp(_LEAST, _MOST)], dim=-1)
         joined = torch.cat([state["pending"], torch.cat([torch.ones_like(made[..., :1]), made], dim=-1)], dim=1)
         frames = x.shape[1]
         logits = torch.cat([joined[:, :frames], x[..., : self.channels], made], dim=-1)
@@ -97,6 +115,12 @@ class Forecast(Head):
         coming = logits[..., 1 + 3 * count :]
         rest = (mean, deviation, seen, coming[..., :count], self._deviation(coming[..., count:]))
         return torch.cat([unlikely[..., None], ready[..., None], *rest], dim=-1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        # Weights from before what is linear stood apart have it in the layer.
+        for name, kept in (("linear", self.linear), ("offset", self.offset)):
+            state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(kept))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     def _deviation(self, log: Tensor) -> Tensor:
         return torch.exp(0.5 * log) * self.temperature

@@ -118,18 +118,21 @@ class History(Sink):
     def __init__(self, config: HistoryConfig) -> None:
         self.place = f"journal {config.journal}" if config.journal else ""
         self.run = ""
+        self.before: tuple[str, ...] = ()  # the runs of which the journal had something when this one began
         self._config = config
         self._lock = threading.Lock()
         self._ring: deque[Kept] = deque()
         self._bytes = self._number = 0
         self._last: OrderedDict[str, Kept] = OrderedDict()
         self._writer: Writer | None = None
+        self._surveyed = False
 
     def open(self, run: str) -> None:
         """Keep what is published in `run` from now on. Raises DeviceError if the journal cannot be written."""
         self.run = run
         if self._config.journal:
             journal = Journal(Path(self._config.journal), run, self._config.journal_bytes)
+            self.before = tuple(journal.runs())
             self._writer = Writer(journal, self._config.fsync)
 
     def answer_on(self, control: Control) -> None:
@@ -228,6 +231,25 @@ class History(Sink):
     def trouble(self) -> str:
         """Why the journal does not take messages now, "" if it does or there is none."""
         return self._writer.trouble if self._writer and self._writer.failing else ""
+
+    def attend(self) -> bool:
+        """Once the daemon serves, look in a thread of its own for what is damaged in the journal. Nobody is greeted."""
+        if self._writer and not self._surveyed:
+            self._surveyed = True
+            threading.Thread(target=self._writer.journal.survey, name="journal survey", daemon=True).start()
+        return False
+
+    @property
+    def unreadable(self) -> int:
+        """How many damaged stretches of the journal were met."""
+        return len(self._writer.journal.unreadable) if self._writer else 0
+
+    @property
+    def damage(self) -> str:
+        """Which they are, for people; "" if there are none."""
+        damaged = self.state().journal_unreadable
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        return f"what was published at {damaged[0]}{more} cannot be read and is gone" if damaged else ""
 
     def flush(self) -> None:
         """From any thread but the engine's: wait a second at most until the journal has what was published so far."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from streamrnn import limits
-from streamrnn.chunk import Samples
+from streamrnn.chunk import Chunk, Opened, Samples
 from streamrnn.errors import StreamError
+from streamrnn.instants import LARGEST_TIME
 from streamrnn.wire import NOBODY, Name, Natural, WireError, parse
 
 ENDPOINT = "tcp://127.0.0.1:5561"
@@ -19,6 +20,9 @@ LARGEST_HEADER = 1 << 12  # bytes of the JSON part
 LARGEST_CHUNK, LARGEST_MESSAGE, MOST_CHANNELS = limits.LARGEST_CHUNK, limits.LARGEST_MESSAGE, limits.MOST_CHANNELS
 DTYPES: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 _SCALE = np.float32(1.0 / 32768.0)
+_TIME = np.dtype("<i8")
+ChannelName = Annotated[str, Meta(min_length=1, max_length=64)]
+Names = Annotated[tuple[ChannelName, ...], Meta(min_length=1, max_length=MOST_CHANNELS)]
 RunName = Annotated[str, Meta(pattern=r"^[a-z0-9_.-]{0,64}\Z")]
 
 
@@ -31,7 +35,8 @@ class Start(_Header, frozen=True, tag="start", forbid_unknown_fields=True):
 
     `run` is drawn by a client when it begins to count: of the same stream and run, sample n is the same sample. With a
     run, the first credit tells where to go on; `first` is the first sample that the client can still send. "" is a
-    stream that begins at 0 and can never go on after an interruption.
+    stream that begins at 0 and can never go on after an interruption. With `times` of "ns" each data has a third part,
+    the time of each sample in nanoseconds as a little-endian int64. `names` are those of the channels, if it has any.
     """
 
     stream: Name
@@ -40,6 +45,9 @@ class Start(_Header, frozen=True, tag="start", forbid_unknown_fields=True):
     dtype: str = "int16"
     run: RunName = ""
     first: Natural = 0
+    # Not sent where they say nothing: a daemon of before would not know them.
+    times: Literal["ns"] | UnsetType = UNSET
+    names: Names | UnsetType = UNSET
 
 
 class Data(_Header, frozen=True, tag="data", forbid_unknown_fields=True):
@@ -87,12 +95,12 @@ def encode_header(header: Request | Answer) -> bytes:
 
 
 def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
-    """Header and payload of what a client sent.
+    """Header and payload of what a client sent; times are the last part of the payload.
 
-    Raises WireError with the code `parts`, `too_large`, `malformed`, `name`, `dtype` or `size`.
+    Raises WireError with the code `parts`, `too_large`, `malformed`, `name`, `names`, `dtype` or `size`.
     """
-    if len(parts) not in (1, 2):
-        raise WireError("parts", f"{len(parts)} parts; send [json header, payload]")
+    if len(parts) not in (1, 2, 3):
+        raise WireError("parts", f"{len(parts)} parts; send [json header, payload], and the times of a timed stream")
     if len(parts[0]) > LARGEST_HEADER:
         raise WireError("too_large", f"{len(parts[0])} bytes of header; it has {LARGEST_HEADER} at most")
     header: Request = parse(parts[0], Request)
@@ -100,7 +108,9 @@ def decode_request(parts: Sequence[bytes]) -> tuple[Request, bytes]:
         raise WireError("name", f"stream {NOBODY!r} stands for no stream; choose another name")
     if isinstance(header, Start) and header.dtype not in DTYPES:
         raise WireError("dtype", f"{header.dtype!r} is none of {', '.join(DTYPES)}")
-    payload = parts[1] if len(parts) == 2 else b""
+    if isinstance(header, Start) and header.names and not len(header.names) == len({*header.names}) == header.channels:
+        raise WireError("names", f"{len(header.names)} names for {header.channels} channels; name each of them once")
+    payload = parts[1] if len(parts) == 2 else b"".join(parts[1:])
     if payload and not isinstance(header, Data):
         raise WireError("size", f"{len(payload)} bytes of payload; only data has one")
     return header, payload
@@ -135,6 +145,34 @@ def decode_answer(parts: Sequence[bytes]) -> Answer:
         raise WireError("parts", f"{len(parts)} parts; an answer is [json header]")
     answer: Answer = parse(parts[0], Answer)
     return answer
+
+
+def opened(start: Start) -> Opened:
+    """The stream that a client opens."""
+    return Opened(
+        start.stream,
+        start.rate,
+        start.channels,
+        start.first,
+        start.run,
+        timed=start.times == "ns",
+        names=start.names or (),
+        full_scale=1.0 if start.dtype == "int16" else 0.0,
+    )
+
+
+def chunk(start: Start, data: Data, payload: bytes) -> Chunk:
+    """The samples of a data message of a stream. Raises WireError `size`, or `times` for those beyond 2^61."""
+    if start.times is UNSET:
+        return Chunk(data.stream, data.start, unpack(payload, data.n, start.channels, start.dtype))
+    cut = data.n * start.channels * DTYPES[start.dtype].itemsize
+    samples = unpack(payload[:cut], data.n, start.channels, start.dtype)
+    if len(payload) != cut + data.n * _TIME.itemsize:
+        raise WireError("size", f"{len(payload) - cut} bytes of times; {data.n} in int64 are {data.n * _TIME.itemsize}")
+    times = np.frombuffer(payload, _TIME, offset=cut).astype(np.int64)
+    if ((times <= -LARGEST_TIME) | (times >= LARGEST_TIME)).any():
+        raise WireError("times", "one lies beyond 2^61 ns; count from another moment")
+    return Chunk(data.stream, data.start, samples, times)
 
 
 def pack(samples: Samples, dtype: str) -> bytes:

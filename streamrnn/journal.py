@@ -12,17 +12,14 @@ import contextlib
 import os
 import re
 import struct
-import sys
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamrnn import disk
 from streamrnn.errors import DeviceError
-
-if sys.platform != "win32":
-    pass
 
 MAGIC = b"SRJRNL1\n"
 MARKER = b"\xff\xfeSR"
@@ -135,6 +132,13 @@ class Journal:
                     yield record
             self.unreadable.update((each.name, offset) for offset in damaged)
 
+    def survey(self) -> None:
+        """From any thread: read what the runs before have left, so that what is damaged is known and can be told."""
+        with contextlib.suppress(OSError):  # a disk that cannot be read is told of by who writes to it
+            for run in self.runs():
+                if run != self._run:
+                    deque(self.records(run), maxlen=0)
+
     def bytes(self) -> int:
         """How large all segments together are."""
         return sum(self._bytes(each) for each in self.segments())
@@ -150,6 +154,9 @@ class Journal:
         for name in os.listdir(self.directory):
             if name.endswith(".new"):
                 os.unlink(self.directory / name)
+        for each in self.segments():
+            # Those of a version before were readable for all.
+            (self.directory / each.name).chmod(0o600)
         for last in self.segments()[-1:]:
             path = self.directory / last.name
             data = path.read_bytes()
@@ -177,7 +184,7 @@ class Journal:
         number = segments[-1].number + 1 if segments else 1
         segment = Segment(number, self._run, first)
         new = self.directory / f"{segment.name}.new"
-        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             os.write(file, MAGIC)
             os.fsync(file)

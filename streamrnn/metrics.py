@@ -65,13 +65,25 @@ METRICS = {
         Metric("step_seconds", "histogram", "Seconds a call of a bundle's network took", ("bundle",)),
         Metric("real_time_factor", "gauge", "Seconds of work for a second of samples, of the last minute", ("bundle",)),
         Metric("busy_seconds_total", "counter", "Seconds that the engine's thread was not waiting"),
+        Metric("worker_up", "gauge", "1 while a worker hears, 0 while it is being started", ("worker",)),
+        Metric("worker_streams", "gauge", "Streams that a worker hears", ("worker",)),
+        Metric("worker_starts_total", "counter", "How often a worker was started and became ready", ("worker",)),
+        Metric("worker_busy_seconds_total", "counter", "Seconds that a worker was not waiting", ("worker",)),
         Metric("queue_fill_ratio", "gauge", "How full the queue of a source is, 0 to 1", ("source",)),
         Metric("source_away", "gauge", "1 while the device of a source is offline, else 0", ("source",)),
+        Metric(
+            "grid_rows_total",
+            "counter",
+            "Of rows with times: filled, reordered, and dropped as late, duplicate, ahead, crowded",
+            ("source", "outcome"),
+        ),
+        Metric("channels_away", "gauge", "Channels of all streams that are frozen, saturated or have vanished"),
         Metric("source_drift_ppm", "gauge", "How much faster a device's clock is, in parts in a million", ("source",)),
         Metric("sources_running", "gauge", "Sources that have not ended"),
         Metric("subscribers", "gauge", "Subscribers of a sink, where it can tell", ("sink",)),
         Metric("sink_lost_total", "counter", "Messages that a sink, or the journal, could not deliver", ("sink",)),
         Metric("store_trouble", "gauge", "1 while the journal or the state cannot be written, else 0", ("store",)),
+        Metric("store_unreadable", "gauge", "Damaged stretches or files of the journal or the state", ("store",)),
         Metric("clips_total", "counter", "Clips around events: written, removed, lost", ("outcome",)),
     )
 }
@@ -102,6 +114,7 @@ class Meter:
             name: {} for name, metric in METRICS.items() if metric.kind == "histogram"
         }
         self._windows: dict[str, deque[tuple[float, float, float]]] = {}
+        self._seconds_a_frame: dict[str, float] = {}  # by bundle
 
     def add(self, name: str, amount: float, *labels: str) -> None:
         """Count."""
@@ -117,21 +130,28 @@ class Meter:
     def measured(self, serving: Serving, moved: Callable[[], None]) -> Serving:
         """The same bundle, with each call of its network counted and timed; `moved` is called after each."""
         name, hop, step = serving.name, serving.recognizer.hop, serving.step
-        seconds_a_frame = hop / serving.recognizer.rate
-        self.set("bundle_info", 1.0, name, serving.sha[:12])
-        histogram = self.histograms["step_seconds"].setdefault((name,), Histogram())
+        self.serves(serving)
 
         def timed(samples: Array, state: ArrayState) -> tuple[Array, ArrayState]:
             begun = time.perf_counter()
             done = step(samples, state)
-            histogram.observe(time.perf_counter() - begun)
-            frames = samples.shape[0] * (samples.shape[1] // hop)
-            self.add("frames_total", frames, name)
-            self.add("audio_seconds_total", frames * seconds_a_frame, name)
+            self.called(name, samples.shape[0] * (samples.shape[1] // hop), time.perf_counter() - begun)
             moved()
             return done
 
         return dataclasses.replace(serving, step=timed)
+
+    def serves(self, serving: Serving) -> None:
+        """A bundle is served from now on."""
+        self.set("bundle_info", 1.0, serving.name, serving.sha[:12])
+        self.histograms["step_seconds"].setdefault((serving.name,), Histogram())
+        self._seconds_a_frame[serving.name] = serving.recognizer.hop / serving.recognizer.rate
+
+    def called(self, bundle: str, frames: int, seconds: float) -> None:
+        """A call of the network of a bundle that is served: so many frames, and so many seconds of work."""
+        self.histograms["step_seconds"][bundle,].observe(seconds)
+        self.add("frames_total", frames, bundle)
+        self.add("audio_seconds_total", frames * self._seconds_a_frame[bundle], bundle)
 
     def survey(self, now: float) -> None:
         """Work out what is a ratio of others; to be called each second or so, with a clock in seconds."""

@@ -59,7 +59,9 @@ class Network(Stage):
         """The recognizer with the units of what it forecasts, where no feature after the last Scale changes values."""
         head = self.recognizer.config.head
         scales = [stage for stage in self.chain.stages if isinstance(stage, Scale)]
-        changed = any(registry.of(plug).kind in ("standardise", "delta") for plug in self.recognizer.config.features)
+        changed = any(
+            registry.of(plug).kind in ("standardise", "anchor", "delta") for plug in self.recognizer.config.features
+        )
         if not isinstance(head, ForecastConfig) or not scales or changed:
             return self.recognizer
         last = scales[-1]

@@ -10,7 +10,7 @@ import msgspec
 
 from streamrnn.calls import CallError
 from streamrnn.control import Control, NoParams
-from streamrnn.engine import Engine
+from streamrnn.hearing import Hearing
 from streamrnn.logs import Level, Log
 from streamrnn.release import VERSION
 from streamrnn.reloading import Reloader
@@ -42,7 +42,7 @@ class Overseer:
         self._reloader, self._state, self._sourcing = reloader, state, sourcing
         self._shadowing, self._save, self._stop = shadowing, save, stop
         self._begun = time.monotonic()
-        self._running: tuple[tuple[Engine, Streams, str], ...] = ()
+        self._running: tuple[tuple[Hearing, Streams, str], ...] = ()
 
     def answer_on(self, control: Control) -> None:
         """Let `control` call it."""
@@ -52,22 +52,31 @@ class Overseer:
         control.add("reset", OfStream, self._reset, where="engine")
         control.add("drain", NoParams, lambda _: self._drain(), where="engine")
 
-    def oversee(self, engine: Engine, streams: Streams, run: str) -> None:
+    def oversee(self, engine: Hearing, streams: Streams, run: str) -> None:
         """What runs, once it does."""
         self._running = ((engine, streams, run),)
 
     def status(self) -> dict[str, Any]:
         """The daemon, its bundles, streams and sources, as JSON."""
-        engine, _, run = self._there()
+        engine, streams, run = self._there()
         return {
             "version": VERSION,
             "run": run,
             "generation": self._reloader.generation,
             "uptime_s": round(time.monotonic() - self._begun, 1),
-            "bundles": [{"name": each.name, "sha": each.sha} for each in engine.servings if not each.beside],
+            "bundles": [
+                {"name": each.name, "sha": each.sha, "inputs": msgspec.to_builtins(each.recognizer.config.inputs)}
+                for each in engine.servings
+                if not each.beside
+            ],
             "shadows": self._shadowing.listed(),
             "streams": [
-                {"stream": stream, "rate": engine.rate(stream), **msgspec.to_builtins(_plain(engine.counts(stream)))}
+                {
+                    "stream": stream,
+                    "rate": engine.rate(stream),
+                    **msgspec.to_builtins(_plain(engine.counts(stream))),
+                    **streams.told(stream),
+                }
                 for stream in engine.streams
             ],
             "sources": self._sourcing.listed(),
@@ -90,7 +99,7 @@ class Overseer:
         self._stop("drained by control")
         return {}
 
-    def _there(self) -> tuple[Engine, Streams, str]:
+    def _there(self) -> tuple[Hearing, Streams, str]:
         for running in self._running:
             return running
         raise CallError("busy", "the daemon is starting; ask again")

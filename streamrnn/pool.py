@@ -10,7 +10,7 @@ import msgspec
 
 from streamrnn.backends import ArrayState, Step
 from streamrnn.decoders import Decoder, Found
-from streamrnn.events import BundleRef, Event, Forecast, Heard, Lost, Scored, event_id, identity
+from streamrnn.events import BundleRef, Event, Forecast, Heard, Lost, Scored, event_id, gap_event, identity
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
 from streamrnn.sessions import FOREVER, Listener, Session
@@ -333,16 +333,5 @@ class Pool:
         session, lost = listener.session, told.lost
         if not listener.since < told.sample <= listener.until:
             return []
-        event = Event(
-            kind="gap",
-            stream=session.stream,
-            bundle=self._ref,
-            epoch=told.epoch,
-            sample=told.sample,
-            rate=session.rate,
-            readiness=readiness,
-            # With its end: two gaps may begin at one sample, as those of a daemon that was killed twice do.
-            id=event_id(session.stream, self.serving.sha, told.epoch, f"{lost.reason} {lost.end}", lost.start),
-            body=lost,
-        )
-        return [event]
+        epoch, sample = told.epoch, told.sample
+        return [gap_event(session.stream, self._ref, lost, epoch=epoch, sample=sample, readiness=readiness)]

@@ -7,9 +7,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import UNSET, UnsetType
+
 from streamrnn import closing, wire
 from streamrnn.closing import Part
-from streamrnn.events import SCHEMA, BundleRef, Event, Lost
+from streamrnn.events import SCHEMA, BundleRef, Channel, Event, Lost
+from streamrnn.pool import Serving
 from streamrnn.release import VERSION
 from streamrnn.sinks import Sink
 from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Status
@@ -17,6 +20,7 @@ from streamrnn.wire import NOBODY, Beat, Body, Bye, Hello, Message, Moment, Stat
 BEAT_S = 1.0
 _HELLO_S = 0.1  # apart: subscriptions in a burst are greeted together
 _TOPICS = 4096  # whose count is kept; one that is silent for longest begins anew
+_BEFORE = 64  # runs before this one that are told of
 _NOBODY = BundleRef(NOBODY, "")
 _OVERLAP = "overlap"  # samples that came twice are told as a gap, and nothing is lost
 
@@ -29,8 +33,19 @@ def new_run() -> str:
 class Publisher:
     """The one place that knows clocks and counts of messages; used by the engine's thread."""
 
-    def __init__(self, sinks: Sequence[Sink], bundles: Sequence[BundleRef], run: str = "", control: str = "") -> None:
-        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere."""
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        bundles: Sequence[BundleRef],
+        run: str = "",
+        control: str = "",
+        *,
+        before: Sequence[str] | UnsetType = UNSET,
+    ) -> None:
+        """`run` is what `new_run` made, and `control` where calls are taken, "" if nowhere.
+
+        `before` are the runs before this one, the oldest first, UNSET if nothing was kept by which they are known.
+        """
         self.run = run or new_run()
         self.streams: dict[str, int] = {}  # those open, with their rate in Hz
         self.kinds: Counter[str] = Counter()  # messages by kind, for the summary
@@ -38,7 +53,9 @@ class Publisher:
         self._counted = 0
         self._sinks = sinks
         self.bundles = tuple(bundles)  # that are served now
+        self.inputs: dict[str, tuple[Channel, ...]] = {}  # of those that know them, the channels that they take
         self._control = control
+        self._before = UNSET if before is UNSET else tuple(before)[-_BEFORE:]
         self._topics: OrderedDict[str, int] = OrderedDict()
         self._changed: dict[str, int] = {}
         self._lost: Counter[tuple[str, str]] = Counter()
@@ -46,15 +63,25 @@ class Publisher:
         self._hello_at = 0.0
         self._asked = False
 
+    def serve(self, servings: Sequence[Serving]) -> None:
+        """These bundles are served from now on: who asks is told so."""
+        self.bundles = tuple(each.ref for each in servings)
+        takes = {each.name: each.recognizer.config.inputs for each in servings}
+        self.inputs = {name: channels for name, channels in takes.items() if channels}
+
     def opened(self, stream: str, rate: int, channels: int, run: str = "") -> None:
         """A stream begins, or goes on in the `run` of who brings it; without one its samples are counted anew.
 
         One of its name before it is closed first.
         """
+        self.known(stream, rate, run)
+        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
+
+    def known(self, stream: str, rate: int, run: str = "") -> None:
+        """What is told of a stream from now on is of this rate, and its samples are counted in this run."""
         self.streams[stream] = rate
         self._counted += 1
         self._countings[stream] = run or f"{self.run}.{self._counted}"
-        self.status(stream, Status("opened", f"{rate} Hz, {channels} channels" if channels > 1 else f"{rate} Hz"))
 
     def resumed(self, stream: str, bundles: Iterable[str], lost: int) -> None:
         """A stream goes on of which the daemon before has told so many lost samples, by each of these bundles."""
@@ -99,7 +126,15 @@ class Publisher:
             self._asked, self._hello_at = False, now + _HELLO_S
             self._send(
                 "hello",
-                Hello(VERSION, self.bundles, tuple(self.streams), dict(self._topics), self._control),
+                Hello(
+                    VERSION,
+                    self.bundles,
+                    tuple(self.streams),
+                    dict(self._topics),
+                    self._control,
+                    self.inputs,
+                    before=self._before,
+                ),
             )
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S

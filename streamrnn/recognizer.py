@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from streamrnn.config import Role
 from streamrnn.errors import ConfigError
+from streamrnn.events import Channel
 from streamrnn.registry import PlugConfig, register
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -126,6 +127,17 @@ class SpectrumConfig(PlugConfig, frozen=True, tag="spectrum"):
     floor: Positive = 0.01
 
 
+@register("feature", "streamrnn.beating:Beats")
+class BeatsConfig(PlugConfig, frozen=True, tag="beats"):
+    """Samples of one lead of an electrocardiogram -> each beat, in the frame in which it is `wait_ms` old.
+
+    Frames without a beat are zeros. What comes within `wait_ms` after a beat is known of it, the next one perhaps.
+    """
+
+    hop_ms: Positive = 100.0
+    wait_ms: Positive = 800.0
+
+
 @register("feature", "streamrnn.memories:Lag")
 class LagConfig(PlugConfig, frozen=True, tag="lag"):
     """Append the values of so many frames ago, a copy a number: a day and a week before, in a series that has them."""
@@ -142,6 +154,20 @@ class StandardiseConfig(PlugConfig, frozen=True, tag="standardise"):
 
     doublings: Annotated[int, Meta(ge=1, le=16)] = 9
     most: Positive = 8.0
+
+
+@register("feature", "streamrnn.memories:Past")
+class PastConfig(PlugConfig, frozen=True, tag="past"):
+    """Append the mean of each input over the stream's last `2 ** d` frames, or as many as there were, for each `d`."""
+
+    doublings: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = (6,)
+
+
+@register("feature", "streamrnn.memories:Anchor")
+class AnchorConfig(PlugConfig, frozen=True, tag="anchor"):
+    """Over mean and deviation of its own first `frames`, bent by asinh: a value stands for the same for ever."""
+
+    frames: Count = 150
 
 
 class CellConfig(PlugConfig, frozen=True):
@@ -194,11 +220,15 @@ class ForecastConfig(PlugConfig, frozen=True, tag="forecast"):
     The one label of the recognizer names what the alarms are called. `beta` 0 is the likelihood's own loss, in which
     what is hard to tell counts little; 1 is the mean square (Seitzer et al. 2022, On the pitfalls of heteroscedastic
     uncertainty estimation).
+
+    The network learns by how much what comes differs from what is expected without it: `persistence` expects what is,
+    `autoregression` what a linear forecast of all features says, fitted to the same recordings before training.
     """
 
     steps: Count = 1
     channels: Count = 1
     beta: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    stands_on: Literal["persistence", "autoregression"] = "persistence"
 
 
 class TargetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -224,7 +254,8 @@ class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The part of a training config that describes the recognizer.
 
     `labels` maps each published label to the names it has in data folders, `zero: ["0"]`; an empty list means its own
-    name. A label of the data that stands nowhere here is background.
+    name. A label of the data that stands nowhere here is background. `inputs` name the channels, in their order, and
+    say in which unit they are; left out, they are those of the columns of the data, if it names them.
     """
 
     name: Name
@@ -236,10 +267,13 @@ class RecognizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder: Annotated[PlugConfig, Role("decoder")]
     channels: Count = 1
     targets: TargetsConfig = TargetsConfig()
+    inputs: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels:
             raise ConfigError("labels: empty; name at least one label")
+        if self.inputs and len({each.name for each in self.inputs}) != self.channels:
+            raise ConfigError(f"inputs: {len(self.inputs)} for {self.channels} channels; name each of them once")
         names: dict[str, str] = {}
         for label, aliases in self.labels.items():
             if label.startswith("_"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ _ROOMS = {
     "feature": ("streamrnn.recognizer",),
     "model": ("streamrnn.recognizer",),
     "head": ("streamrnn.recognizer",),
-    "decoder": ("streamrnn.decoders", "streamrnn.alarms"),
+    "decoder": ("streamrnn.decoders", "streamrnn.alarms", "streamrnn.novelty"),
     "material": ("streamrnn.training.plan",),
     "source": (
         "streamrnn.sources.microphone",
@@ -78,11 +79,13 @@ def register(role: str, implementation: str) -> Callable[[C], C]:
     return add
 
 
+@functools.cache
 def _load_rooms(role: str) -> None:
     for room in _ROOMS[role]:
         importlib.import_module(room)
 
 
+@functools.cache
 def _load_entry_points() -> None:
     from importlib.metadata import entry_points  # looks through all that is installed
 

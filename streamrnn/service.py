@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zmq
 
-from streamrnn import assembly, bundle, sinks, sources
+from streamrnn import assembly, bundle, places, sinks, sources
 from streamrnn.admission import Admission
 from streamrnn.bundle import Bundle
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.errors import UserError
 from streamrnn.events import Event
 from streamrnn.handover import Handover
@@ -55,7 +55,7 @@ class Service:
         self._bundles: list[tuple[Bundle, str]] = []
         tick = Tick(config.engine.tick_ms / 1000.0)
         self._intake, self._pace = Intake(tick), Pace(tick)
-        self._admission = Admission(config.engine)
+        self._admission = Admission(config.engine, config.workers)
         self._watch = Watch(config.health)
         self.control = Control(self._intake.bell)
         self.history = History(config.history)
@@ -84,7 +84,7 @@ class Service:
         self._shadowing = Shadowing(
             self._watch.meter,
             step=self._step,
-            publish=self._publish,
+            publish=lambda event: self._publisher.event(event),  # noqa: PLW0108 (it is made later)
             tell=lambda status: self._tell(NOBODY, status),
             changed=self._served,
         )
@@ -113,11 +113,13 @@ class Service:
                 sink.close(0.0)
             raise
         # The history first: what a subscriber hears of can be asked for, and its end waits for no other.
-        refs = [each.ref for each in servings]
-        self._publisher = Publisher(
-            (self.history, *self.sinks, self._watch.tally), refs, self.history.run, self.control.place
+        heard, refs = (self.history, *self.sinks, self._watch.tally), [each.ref for each in servings]
+        before = assembly.runs_before(self.history, self._state)
+        self._publisher = Publisher(heard, refs, self.history.run, self.control.place, before=before)
+        self._streams = Streams(
+            self._engine, self._publisher, self._admission, self._kept, self._clips, grace_s=self.config.state.grace_s
         )
-        self._streams = Streams(self._engine, self._publisher, self._admission, self._kept, self._clips)
+        self._served()
         self._overseer.oversee(self._engine, self._streams, self._publisher.run)
         self._sourcing.oversee(self._streams)
         self._shadowing.oversee(self._engine)
@@ -134,7 +136,7 @@ class Service:
             promise = bundle.promise(there)
             if promise:
                 yield f"bundle {each.path}: {promise}"
-        yield f"room for {counted(self._admission.capacity(self._engine.servings), 'stream')} in all bundles"
+        yield self._admission.describe(self._engine.servings)
         for inlet in self._intake.inlets:
             yield f"samples from {inlet.source.place}"
         for sink in self.sinks[self._added :]:
@@ -171,7 +173,7 @@ class Service:
             self._turn()
             self._save()
             for trouble in self._watch.turned(self._engine, self._streams):
-                self._publisher.status(NOBODY, Status("failed", trouble))
+                self._tell(NOBODY, Status("failed", trouble))
             self._pace.done()
             if self.config.until == "finished" and not self._running:
                 self.stop("all sources have finished")
@@ -183,6 +185,7 @@ class Service:
         """
         self._watch.stop(self._stopping)
         self._intake.stop()
+        self._engine.drain()
         while self._running and self._left(_IN_S):
             self._poller.poll(min(100, _milliseconds(self._left(_IN_S))))
             self._publisher.attend()
@@ -207,33 +210,34 @@ class Service:
         self.summary.kinds, self.summary.reason = self._publisher.kinds, self._stopping
         # A source that is stuck goes with us.
         sources = [(each.source.place, each.source.close) for each in self._intake.inlets if each.closed]
-        others = [*sources, ("control", self.control.close), ("health", self._watch.close)]
-        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), others)
+        parts = [("control", self.control.close), ("health", self._watch.close), ("workers", self._engine.close)]
+        self.summary.troubles += self._publisher.close(self._stopping, lambda: self._left(_OUT_S), [*sources, *parts])
         self._intake.bell.close()
         return self.summary
 
     def _open_all(self) -> list[Serving]:
-        limits = self.config.engine
+        places.check_there(self.config)
         self._bundles, servings = self._build(self.config)
-        self._engine = Engine(servings, rows_a_call=limits.streams_a_step, round_s=limits.step_ms / 1000.0)
         configs = assembly.source_configs(self.config, [each.name for each in servings])
         for sink in self.config.sinks:
             # One by one: those before one that cannot be opened are closed again.
             self.sinks.append(sinks.build(sink))
         self.sinks += self._clips.open()
         self.history.open(new_run())
-        self._kept = self._state.open()
+        self._kept = self._state.open(self.history.run)
         self.control.bind(self.config.control)
         for each in configs:
             self._intake.add(sources.build(each), each)
+        # The last to be opened: workers have to be ended.
+        self._engine = assembly.engine(self.config, servings, self._watch, self._tell, self._intake.bell.ring)
         return servings
 
     def _build(self, config: DaemonConfig) -> Built:
         """The bundles of a config, proved and ready to serve. Raises BundleError or ConfigError."""
         bundles = assembly.bundles(config)
-        return bundles, [
-            self._watch.measured(self._admission.measured(each)) for each in assembly.serve(config, bundles)
-        ]
+        self._clips.know(there for there, _ in bundles)
+        proved = [self._admission.measured(each) for each in assembly.serve(config, bundles)]
+        return bundles, assembly.placed(self.config, bundles, proved, self._watch)
 
     def _await_subscribers(self) -> None:
         until = time.monotonic() + SUBSCRIBERS_S
@@ -242,7 +246,8 @@ class Service:
                 self.summary.troubles.append(f"started without all subscribers, after {SUBSCRIBERS_S:g} s")
                 return
             self._poller.poll(min(100, _milliseconds(self._publisher.attend())))
-            self._watch.turned(self._engine, self._streams)
+            for trouble in self._watch.turned(self._engine, self._streams):
+                self._tell(NOBODY, Status("failed", trouble))
             self._intake.bell.silence()
             self.control.work()
 
@@ -302,13 +307,10 @@ class Service:
 
     def _served(self) -> None:
         """Other bundles are served from now on: who asks is told so."""
-        self._publisher.bundles = tuple(each.ref for each in self._engine.servings)
+        self._publisher.serve(self._engine.servings)
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
-
-    def _publish(self, event: Event) -> None:
-        self._publisher.event(event)
 
     def _run(self, inlet: Inlet) -> None:
         self._running += 1
@@ -334,13 +336,6 @@ class Service:
     def _close_sources(inlets: Sequence[Inlet]) -> None:
         for inlet in inlets:
             inlet.source.close()
-
-
-def check(config: DaemonConfig) -> list[str]:
-    """The names of the bundles of a config that could be served. Raises ConfigError or BundleError."""
-    names = [there.recognizer.name for there, _ in assembly.bundles(config)]
-    assembly.source_configs(config, names)
-    return names
 
 
 def _milliseconds(seconds: float) -> int:

@@ -50,13 +50,17 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Samples of a stream since it was opened: heard, lost (never came or not finite) and duplicates (came twice)."""
+    """Samples of a stream since it was opened: heard, lost (never came or not finite) and duplicates (came twice).
+
+    All that was lost before sample `untold` has been told, or waits for a step to tell it.
+    """
 
     expected: int
     epoch: int
     heard: int
     lost: int
     duplicates: int
+    untold: int
 
 
 class Session:
@@ -99,11 +103,12 @@ class Session:
     @property
     def counts(self) -> Counts:
         """What has come of this stream so far."""
-        return Counts(self._expected, self._current.epoch, self._heard, self._lost, self._duplicates)
+        untold = self._untold[0].start if self._untold else self._expected
+        return Counts(self._expected, self._current.epoch, self._heard, self._lost, self._duplicates, untold)
 
     def push(self, start: int, samples: NDArray[np.floating]) -> None:
         """Samples `(time, channels)` from `start` on. Raises StreamError if they are not of this stream's make."""
-        samples = self._checked(start, samples)
+        samples = checked(self.stream, self.channels, start, samples)
         end = start + len(samples)
         if start < self._expected:
             self._repeat(start, min(end, self._expected))
@@ -201,23 +206,6 @@ class Session:
             self._current.close()
         self._tell()
 
-    def _checked(self, start: int, samples: NDArray[np.floating]) -> Samples:
-        if samples.ndim != 2 or samples.shape[1] != self.channels:
-            raise StreamError(
-                f"{self.stream}: samples have shape {samples.shape}, not (time, {self.channels}) as it was opened with"
-            )
-        if not len(samples):
-            raise StreamError(f"{self.stream}: no samples were pushed; leave empty chunks out")
-        if start < 0:
-            raise StreamError(f"{self.stream}: chunk starts at {start}; samples are counted from 0")
-        if samples.dtype.kind != "f":
-            raise StreamError(f"{self.stream}: samples are {samples.dtype}, not float32; scale them to [-1, 1] first")
-        if samples.dtype == np.float32:
-            return samples
-        with np.errstate(over="ignore"):
-            # No copy is needed: tapes and resamplers take their own, so the caller may fill its array again.
-            return np.asarray(samples, np.float32)
-
     def _hear(self, samples: Samples) -> None:
         if not self._current.begun:
             self._tell()
@@ -276,6 +264,23 @@ class Session:
                 reading.remarks.append((frames, told))
             else:
                 listener.todo.append(told)
+
+
+def checked(stream: str, channels: int, start: int, samples: NDArray[np.floating]) -> Samples:
+    """Samples that may be pushed. Raises StreamError if they are not `(time, channels)`, floats, or none."""
+    if samples.ndim != 2 or samples.shape[1] != channels:
+        raise StreamError(f"{stream}: samples have shape {samples.shape}, not (time, {channels}) as it was opened with")
+    if not len(samples):
+        raise StreamError(f"{stream}: no samples were pushed; leave empty chunks out")
+    if start < 0:
+        raise StreamError(f"{stream}: chunk starts at {start}; samples are counted from 0")
+    if samples.dtype.kind != "f":
+        raise StreamError(f"{stream}: samples are {samples.dtype}, not float32; scale them to [-1, 1] first")
+    if samples.dtype == np.float32:
+        return samples
+    with np.errstate(over="ignore"):
+        # No copy is needed: tapes and resamplers take their own, so the caller may fill its array again.
+        return np.asarray(samples, np.float32)
 
 
 def _all_usable(samples: Samples) -> bool:

@@ -14,8 +14,9 @@ import msgspec
 
 from streamrnn.calls import CallError
 from streamrnn.control import Control
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.events import BundleRef, Event, Heard, event_id, identity
+from streamrnn.hearing import Hearing
 from streamrnn.metrics import Meter
 from streamrnn.wire import Status
 
@@ -61,7 +62,7 @@ class Shadowing:
         and `changed` is called when other bundles are served."""
         self._meter = meter
         self._step, self._publish, self._tell, self._changed = step, publish, tell, changed
-        self._engines: tuple[Engine, ...] = ()
+        self._engines: tuple[Hearing, ...] = ()
         self._pairs: list[_Pair] = []
         # What a bundle that a shadow has relieved told last: its follower does not tell the same word again.
         self._relieved: list[Event] = []
@@ -71,7 +72,7 @@ class Shadowing:
         control.add("promote", OfShadow, lambda params: self._promote(params.bundle), where="engine")
         control.add("drop", OfShadow, lambda params: self._drop(params.bundle), where="engine")
 
-    def oversee(self, engine: Engine) -> None:
+    def oversee(self, engine: Hearing) -> None:
         """What runs, once it does."""
         self._engines = (engine,)
         self.pair(engine.servings)

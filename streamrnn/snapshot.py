@@ -103,6 +103,12 @@ def decode(data: bytes) -> Snapshot:
     return snapshot
 
 
+def size(snapshot: Snapshot) -> int:
+    """Bytes of its arrays, which are nearly all that it takes."""
+    heard = sum(each.nbytes for one in snapshot.listeners for each in (*one.state.values(), *one.track.values()))
+    return heard + sum(each.waiting.nbytes + each.primer.samples.nbytes for each in snapshot.inputs)
+
+
 def same_make(memory: State, initial: State) -> bool:
     """Whether a saved state or track has the names, shapes and types of an initial one, and is finite."""
     if memory.keys() != initial.keys():

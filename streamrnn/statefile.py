@@ -8,7 +8,6 @@ of another schema is announced and put aside as `streams.state.bad`, and the dae
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 import time
@@ -27,14 +26,19 @@ from streamrnn.snapshot import Snapshot
 NAME = "streams.state"
 MAGIC = b"SRSTATE1\n"
 LARGEST = 256 << 20  # bytes
-_DIGEST = hashlib.sha256().digest_size
+_NAMES = 64  # of runs that are remembered
+_SEAL = len(disk.seal(MAGIC, b""))
 
 
 class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Keep the state of streams in `directory` ("": nowhere), written every `every_s` seconds and at a stop."""
+    """Keep the state of streams in `directory` ("": nowhere), written every `every_s` seconds and at a stop.
+
+    After a start a stream that was kept is waited for `grace_s` seconds, and then it is over.
+    """
 
     directory: str = ""
     every_s: Positive = 5.0
+    grace_s: Positive = 30.0
 
 
 class KeptStream(msgspec.Struct, frozen=True):
@@ -45,10 +49,11 @@ class KeptStream(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is in the file: how many daemons have run on it, and the streams by name."""
+    """What is in the file: how many daemons have run on it, the streams by name, and the names of the last runs."""
 
     runs: Annotated[int, Meta(ge=0, le=2**40)] = 0
     streams: dict[str, KeptStream] = {}
+    names: tuple[str, ...] = ()
 
 
 Fresh = dict[str, tuple[str, Snapshot]]
@@ -67,18 +72,23 @@ class StateFile:
         self.place = config.directory  # "" if nothing is kept
         self.trouble = ""  # why the file could not be read or the last write failed, for people
         self._directory = Path(config.directory)
+        self.unreadable = 0  # files that were damaged and put aside
+        self.damage = ""  # that is told as trouble
+        self.runs: tuple[str, ...] = ()  # before this one, the oldest first
+        self._names: tuple[str, ...] = ()  # those, and this one
         self._lock = -1
         self._before = before
         self._writer = threading.Thread(target=lambda: None)
 
-    def open(self) -> Kept:
-        """What the daemon before has left, its run counted. Raises DeviceError if nothing can be kept there."""
+    def open(self, run: str = "") -> Kept:
+        """What the daemon before has left, our `run` counted. Raises DeviceError if nothing can be kept there."""
         if not self.place:
             return Kept()
         self._lock = disk.claim(self._directory, "state")
         kept = self._read()
         # Counted before anything is served: epochs of this run are never those of one before, however it ended.
-        counted = Kept(kept.runs + 1, kept.streams)
+        self.runs, self._names = kept.names, (*kept.names, *([run] if run else []))[-_NAMES:]
+        counted = Kept(kept.runs + 1, kept.streams, self._names)
         try:
             _write(self._directory, msgspec.msgpack.encode(counted))
         except OSError as error:
@@ -124,7 +134,7 @@ class StateFile:
         streams = dict(kept.streams)
         for stream, (run, taken) in fresh.items():
             streams[stream] = KeptStream(run, snapshot.encode(taken))
-        data = msgspec.msgpack.encode(Kept(kept.runs, streams))
+        data = msgspec.msgpack.encode(Kept(kept.runs, streams, self._names))
         if len(data) > LARGEST:
             self.trouble = f"state {self.place}: {len(data)} bytes are too many; serve fewer streams or bundles"
             return
@@ -138,18 +148,13 @@ class StateFile:
     def _read(self) -> Kept:
         path = self._directory / NAME
         try:
-            if path.stat().st_size > LARGEST + len(MAGIC) + _DIGEST:
+            if path.stat().st_size > LARGEST + _SEAL:
                 raise ValueError("too large")
-            data = path.read_bytes()
-            if not data.startswith(MAGIC):
-                raise ValueError("of another kind or schema")
-            digest, rest = data[len(MAGIC) : len(MAGIC) + _DIGEST], data[len(MAGIC) + _DIGEST :]
-            if hashlib.sha256(rest).digest() != digest:
-                raise ValueError("truncated or altered")
-            kept: Kept = msgspec.msgpack.decode(rest, type=Kept)
+            kept: Kept = msgspec.msgpack.decode(disk.unseal(MAGIC, path.read_bytes()), type=Kept)
         except FileNotFoundError:
             return Kept()
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            self.unreadable = 1
             self.trouble = f"state {path}: {plain(error)}; put aside, and every stream begins anew"
             with contextlib.suppress(OSError):
                 path.replace(path.with_name(f"{NAME}.bad"))
@@ -165,6 +170,6 @@ class StateFile:
 def _write(directory: Path, data: bytes) -> None:
     """Raises OSError; the file is then the one before."""
     partial = directory / f"{NAME}.new"
-    disk.write_out(partial, MAGIC + hashlib.sha256(data).digest() + data)
+    disk.write_out(partial, disk.seal(MAGIC, data))
     partial.replace(directory / NAME)
     disk.sync(directory)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections import OrderedDict
+import dataclasses
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from streamrnn import snapshot
 from streamrnn.admission import Admission
 from streamrnn.chunk import STOPPED, Chunk, Ended, Gap, Item, Note, Opened
 from streamrnn.clips.keeping import Clips
-from streamrnn.engine import Engine
 from streamrnn.errors import StreamError
 from streamrnn.events import Event
+from streamrnn.hearing import Hearing
 from streamrnn.intake import Inlet
+from streamrnn.placing import Placing, place
 from streamrnn.publisher import Publisher
 from streamrnn.snapshot import Snapshot
 from streamrnn.statefile import Fresh, Kept
+from streamrnn.unclaimed import OTHER_MEMORY, Unclaimed
 from streamrnn.wire import Status
 
-OTHER_MEMORY = "restart"  # the reason of the gap where a stream goes on without its memory
 _NAMES = 4096  # streams whose last epoch, or state, is remembered after their end
 _EPOCHS_A_RUN = 1 << 20
 
@@ -33,6 +34,7 @@ class _Open:
 
     inlet: Inlet
     run: str
+    placing: Placing
     last: tuple[Snapshot, ...] = ()
     lost_before: int = 0
 
@@ -40,16 +42,28 @@ class _Open:
 class Streams:
     """What the daemon knows of its streams beside the engine; used by the engine's thread."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, admission: Admission, kept: Kept, clips: Clips) -> None:
-        """`kept` is what the daemon before has left; `clips` hear all that the engine is given, if any are kept."""
+    def __init__(
+        self,
+        engine: Hearing,
+        publisher: Publisher,
+        admission: Admission,
+        kept: Kept,
+        clips: Clips,
+        *,
+        grace_s: float = 30.0,
+    ) -> None:
+        """`kept` is what the daemon before has left, for whoever goes on with it within `grace_s`.
+
+        `clips` hear all that the engine is given, if any are kept.
+        """
         self.opened = 0  # since the start
         self.heard, self.duplicates = 0, 0  # samples of streams that are over
+        self._tallies: dict[str, Counter[str]] = {}  # of those, by where they came from: what became of rows with times
         self._engine, self._publisher, self._admission = engine, publisher, admission
         self._taps = clips.taps
         self._open: dict[str, _Open] = {}
         self._runs = kept.runs
-        # Of streams that have not come again: the latest, as many as there may be.
-        self._kept = dict(list(kept.streams.items())[-admission.max_streams :])
+        self._unclaimed = Unclaimed(kept.streams, admission.max_streams, grace_s)
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._ending: list[tuple[Inlet, str, int, Status]] = []
         self._suspended: list[str] = []
@@ -76,12 +90,16 @@ class Streams:
 
     def end(self, inlet: Inlet, stream: str, status: Status) -> None:
         """A stream is over, as the status says; that is told when its last events are out."""
+        for each in self._open[stream].placing.finish():
+            self._take(each)
         counts = self._engine.counts(stream)
         self._engine.finish(stream)
         for tap in self._taps:
             tap.ended(stream)
         inlet.streams.discard(stream)
-        del self._open[stream]
+        over = self._open.pop(stream).placing
+        if over.timed:
+            self._tallies.setdefault(inlet.source.place, Counter()).update(dataclasses.asdict(over.tally))
         self.heard += counts.heard
         self.duplicates += counts.duplicates
         self._ending.append((inlet, stream, counts.expected, status))
@@ -106,8 +124,9 @@ class Streams:
             self.hear(inlet, item)
         elif stream in inlet.streams and self._runs and self._open[stream].run:
             self._unheard.add(stream)
-        else:
-            self.hear(inlet, Gap(stream, item.start, item.end, STOPPED))
+        elif stream in inlet.streams:
+            for gap in self._open[stream].placing.unheard(item, STOPPED):
+                self._take(gap)
 
     def abandon(self) -> list[Event]:
         """Time is up before all was heard: what there is to tell now, gaps where samples wait; then `settle`.
@@ -122,7 +141,9 @@ class Streams:
 
     def settle(self) -> None:
         """Tell of the streams that are over; all their events are out."""
-        ending, self._ending = self._ending, []
+        # Elsewhere a stream may take longer than what came with its end.
+        ending = [each for each in self._ending if self._engine.over(each[1])]
+        self._ending = [each for each in self._ending if each not in ending]
         for inlet, stream, sample, status in ending:
             self._publisher.closed(stream, sample, status)
             inlet.source.taken(Ended(stream))
@@ -131,40 +152,57 @@ class Streams:
         for stream in suspended:
             sample = fresh[stream][1].expected if stream in fresh else self._engine.counts(stream).expected
             self._publisher.closed(stream, sample, Status("suspended", f"may go on with sample {sample}"))
+        self._unclaimed.settle(self._publisher)
         for tap in self._taps:
-            tap.settle()
+            tap.settle(self._engine.snapshots)
 
     def reset(self, stream: str) -> None:
         """Forget what was heard of an open stream: a gap of no samples and a new epoch. Raises StreamError."""
         self._engine.forget(stream, "reset")
+        sample = self._engine.counts(stream).expected
+        self._tap(Gap(stream, sample, sample, "reset"))
+
+    def told(self, stream: str) -> dict[str, Any]:
+        """What there is to say of an open stream's rows and channels, as JSON."""
+        placing = self._open[stream].placing
+        grid = {"grid": dataclasses.asdict(placing.tally)} if placing.timed else {}
+        return {**grid, "channels": placing.conditions}
+
+    @property
+    def channels_away(self) -> int:
+        """Channels of open streams that are frozen, saturated or have vanished."""
+        return sum(len(each.placing.conditions) for each in self._open.values())
+
+    def tallies(self) -> dict[str, Counter[str]]:
+        """By where streams come from, what became of rows that carry times, since the start."""
+        now = {place: Counter(tally) for place, tally in self._tallies.items()}
+        for each in self._open.values():
+            if each.placing.timed:
+                now.setdefault(each.inlet.source.place, Counter()).update(dataclasses.asdict(each.placing.tally))
+        return now
 
     def snapshots(self) -> tuple[Kept, Fresh]:
         """What was kept before, and of every stream that may be taken up again a snapshot of now, if it is settled."""
         fresh: Fresh = {}
-        for stream, each in self._open.items():
-            if not each.run:
-                continue
+        may_go_on = {stream: each for stream, each in self._open.items() if each.run}
+        settled = self._engine.snapshots(may_go_on)
+        for stream, each in may_go_on.items():
             # In the midst of something what was kept of it before still holds.
-            with contextlib.suppress(StreamError):
-                taken = self._engine.snapshot(stream)
+            if stream in settled:
+                taken = settled[stream]
                 each.last = (msgspec.structs.replace(taken, lost=taken.lost + each.lost_before),)
             for taken in each.last:
                 fresh[stream] = (each.run, taken)
-        return Kept(self._runs, dict(self._kept)), fresh
+        return Kept(self._runs, dict(self._unclaimed.streams)), fresh
 
     def _hear(self, inlet: Inlet, item: Item) -> None:
         """Raises StreamError if the engine does not take it."""
         stream = item.stream
         if isinstance(item, Opened):
             self._begin(inlet, item)
-        elif isinstance(item, Chunk):
-            self._engine.push(stream, item.start, item.samples)
-            self._tap(item)
-        elif isinstance(item, Gap):
-            self._engine.lose(stream, item.end, item.reason)
-            self._tap(item)
-        elif isinstance(item, Note):
-            self._publisher.status(stream, Status(item.state, item.text), self._engine.counts(stream).expected)
+        elif not isinstance(item, Ended):
+            for each in self._open[stream].placing.placed(item):
+                self._take(each)
         elif item.reason == STOPPED:
             self.stop(inlet, stream)
             return
@@ -173,13 +211,32 @@ class Streams:
             return
         inlet.source.taken(item)
 
+    def _take(self, item: Chunk | Gap | Note) -> None:
+        stream = item.stream
+        if isinstance(item, Chunk):
+            self._engine.push(stream, item.start, item.samples)
+            self._tap(item)
+        elif isinstance(item, Gap):
+            self._engine.lose(stream, item.end, item.reason)
+            self._tap(item)
+        else:
+            self._publisher.status(stream, Status(item.state, item.text), self._engine.counts(stream).expected)
+
     def _tap(self, item: Chunk | Gap) -> None:
         for tap in self._taps:
             tap.heard(item, self._engine.counts(item.stream))
 
     def _begin(self, inlet: Inlet, item: Opened) -> None:
         stream = item.stream
-        self._admission.check(self._engine, stream, inlet.config.bundles)
+        bundles = inlet.config.bundles
+        self._admission.check(self._engine, stream, bundles)
+        # A shadow hears what the bundle does beside which it runs.
+        serving = [each for each in self._engine.servings if not each.beside]
+        heard_by = [each for each in serving if not bundles or each.named(bundles)]
+        placing = place(item, inlet.config, [(each.name, each.recognizer.config.inputs) for each in heard_by])
+        if placing.timed:
+            # Where on its grid it was is not kept: what comes after a restart is counted anew.
+            item = dataclasses.replace(item, run="", first=0)
         how, taken = self._resume(inlet, item)
         if not taken:
             # A name that comes again goes on counting epochs, so that no two events of it share an id; so does each
@@ -188,11 +245,11 @@ class Streams:
             epoch = max(self._epochs.get(stream, -1) + 1, first)
             self._engine.open(stream, item.rate, item.channels, inlet.config.bundles or None, epoch=epoch)
         before = sum(each.lost for each in taken) - self._engine.counts(stream).lost
-        self._open[stream] = _Open(inlet, item.run, taken, before if taken else 0)
+        self._open[stream] = _Open(inlet, item.run, placing, taken, before if taken else 0)
         inlet.streams.add(stream)
         self.opened += 1
         for tap in self._taps:
-            tap.opened(item, self._engine.counts(stream))
+            tap.opened(item, self._engine.counts(stream), self._engine.snapshots)
         self._publisher.opened(stream, item.rate, item.channels, item.run)
         for each in taken:
             told = each.lost - sum(lost.end - lost.start for lost in each.untold)
@@ -203,16 +260,10 @@ class Streams:
 
     def _resume(self, inlet: Inlet, item: Opened) -> tuple[str, tuple[Snapshot, ...]]:
         """Take up a stream where it was: how, for people, and the snapshot; none if it is new."""
-        kept = self._kept.pop(item.stream, None)
-        if kept is None or not item.run or kept.run != item.run:
+        taken = self._unclaimed.take(self._publisher, item)
+        if not taken:
             return "", ()
-        bundles = inlet.config.bundles or None
-        try:
-            there = snapshot.decode(kept.snapshot)
-        except StreamError:
-            return "", ()
-        if (there.stream, there.rate, there.channels) != (item.stream, item.rate, item.channels):
-            return "", ()
+        (there,), bundles = taken, inlet.config.bundles or None
         if item.first <= there.expected:
             try:
                 self._engine.restore(there, bundles)

@@ -17,7 +17,10 @@ class Summary:
 
     def __str__(self) -> str:
         """One line for people."""
-        counts = {"stream": self.streams, **{kind: self.kinds[kind] for kind in ("detection", "segment", "gap")}}
+        counts = {
+            "stream": self.streams,
+            **{kind: self.kinds[kind] for kind in ("detection", "segment", "alarm", "gap")},
+        }
         # The first two always: that nothing was detected is worth knowing.
         told = [counted(n, what) for i, (what, n) in enumerate(counts.items()) if n or i < 2]
         return f"stopped ({self.reason}): {', '.join(told)}"

@@ -23,7 +23,8 @@ from streamrnn.clips import ClipsConfig
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import LimitsConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
+from streamrnn.hearing import Here
 from streamrnn.ingest import Start
 from streamrnn.intake import Closed, Intake
 from streamrnn.metrics import Meter
@@ -61,7 +62,7 @@ class Timelapse:
         self._intake = Intake()
         self._source = ZeromqSource(config)
         self._inlet = self._intake.add(self._source, config)
-        self._engine = Engine([serving])
+        self._engine = Here([serving])
         self._publisher = Publisher([], [serving.ref])
         self._control = Control(self._intake.bell)
         admission = Admission(LimitsConfig(max_streams=_MANY, max_load=0))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from streamrnn import allocator
 from streamrnn.daemon_config import HealthConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.events import Heard, Lost
+from streamrnn.hearing import Hearing
 from streamrnn.intake import Inlet
 from streamrnn.metrics import Meter
 from streamrnn.notify import take_from_environment
@@ -31,12 +33,23 @@ _OVER = ("ended", "failed", "refused", "suspended")
 
 
 class Store(Protocol):
-    """What keeps something on disk: where, "" if nowhere, and why it cannot now, "" if it can."""
+    """What keeps something on disk: where, "" if nowhere, and why it cannot now, "" if it can.
+
+    How much of what it kept is damaged, and what to tell of that, "" if nothing.
+    """
 
     place: str
 
     @property
     def trouble(self) -> str:
+        """For people."""
+
+    @property
+    def unreadable(self) -> int:
+        """Stretches or files."""
+
+    @property
+    def damage(self) -> str:
         """For people."""
 
 
@@ -97,6 +110,7 @@ class Watch:
         self._sinks: Sequence[Sink] = ()
         self._stores: Mapping[str, Store] = {}
         self._woken = self._survey_at = self._give_back_at = time.monotonic()
+        self._damaged: Counter[str] = Counter()  # by store: how much of it was told of
         self._announced: dict[Sink, tuple[int, float, float]] = {}
         self.meter.set("build_info", 1.0, VERSION, platform.python_version())
 
@@ -129,8 +143,8 @@ class Watch:
         """The loop has something to do, or is to look whether it has."""
         self._woken = time.monotonic()
 
-    def turned(self, engine: Engine, streams: Streams) -> list[str]:
-        """The loop has gone round once; which sinks have lost something of late, for people."""
+    def turned(self, engine: Hearing, streams: Streams) -> list[str]:
+        """The loop has gone round once; which sinks have lost something of late, and what is damaged, for people."""
         now = time.monotonic()
         self.meter.add("busy_seconds_total", now - self._woken)
         self._woken = now
@@ -156,7 +170,7 @@ class Watch:
             health.close()
         self.vitals.notifier.close()
 
-    def _survey(self, engine: Engine, streams: Streams, now: float) -> None:
+    def _survey(self, engine: Hearing, streams: Streams, now: float) -> None:
         meter, open_now = self.meter, [engine.counts(stream) for stream in engine.streams]
         meter.set("streams_open", len(open_now))
         meter.set("samples_heard_total", streams.heard + sum(each.heard for each in open_now))
@@ -167,15 +181,20 @@ class Watch:
             meter.set("queue_fill_ratio", inlet.fill, inlet.source.place)
             meter.set("source_away", float(inlet.source.condition == "offline"), inlet.source.place)
             meter.set("source_drift_ppm", inlet.source.drift_ppm, inlet.source.place)
+        meter.set("channels_away", streams.channels_away)
+        for place, tally in streams.tallies().items():
+            for outcome, n in tally.items():
+                meter.set("grid_rows_total", n, place, outcome)
         for sink in self._sinks:
             meter.set("sink_lost_total", sink.lost, sink.place)
             if sink.subscribers >= 0:
                 meter.set("subscribers", sink.subscribers, sink.place)
         for name, store in self._stores.items():
             meter.set("store_trouble", float(bool(store.trouble)), name)
+            meter.set("store_unreadable", store.unreadable, name)
         meter.survey(now)
         vitals, found = self.vitals, sum(meter.values["detections_total"].values())
-        vitals.lacking = "" if running else "no source is left"
+        vitals.lacking = engine.lacking if running else "no source is left"
         vitals.status = f"{len(open_now)} streams open, {found:.0f} detections and segments"
 
     def _losses(self, now: float) -> list[str]:
@@ -189,4 +208,8 @@ class Watch:
                 self._announced[sink] = (sink.lost, now + pause, min(2 * pause, _AT_MOST_EVERY_S))
             else:
                 self._announced[sink] = (before, 0.0, _AGAIN_S)
+        for name, store in self._stores.items():
+            if store.unreadable > self._damaged[name]:
+                self._damaged[name] = store.unreadable
+                told += [f"{store.place}: {store.damage}"] if store.damage else []
         return told

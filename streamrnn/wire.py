@@ -8,10 +8,11 @@ from functools import cache
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from streamrnn.errors import StreamError, UserError, plain
-from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Forecast, Heard, Lost, Scored
+from streamrnn import mistakes
+from streamrnn.errors import StreamError, UserError
+from streamrnn.events import KINDS, SCHEMA, Alarm, BundleRef, Channel, Forecast, Heard, Lost, Scored
 
 PREFIX = f"v{SCHEMA}/"
 NOBODY = "_"  # stands where a topic has no stream or no bundle
@@ -45,7 +46,8 @@ class Status(msgspec.Struct, frozen=True):
     """What became of a stream or a source, and a line for people.
 
     `opened`, `restored`, `ended`, `suspended`, `failed` or `refused`; of the daemon `reloaded`, `kept` or `mended`; of
-    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`.
+    the device of a stream `offline`, `online`, `silent`, `heard` or `malformed`, `irregular` of its rows, and of one of
+    its channels `frozen`, `saturated`, `vanished` or `recovered`.
     """
 
     state: str
@@ -61,7 +63,9 @@ class Beat(msgspec.Struct, frozen=True):
 class Hello(msgspec.Struct, frozen=True):
     """Said after a subscription: who is here, and the last `seq` of each topic, from which a subscriber counts.
 
-    `control` is where calls are taken, such as `replay`; "" if nowhere.
+    `control` is where calls are taken, such as `replay`; "" if nowhere. `inputs` are the channels that a bundle takes,
+    of those that know them. `before` are the last runs before this one, the oldest first, left out by a daemon that
+    keeps nothing by which it could know.
     """
 
     version: str
@@ -69,6 +73,8 @@ class Hello(msgspec.Struct, frozen=True):
     streams: tuple[str, ...]
     topics: dict[str, int]
     control: str = ""
+    inputs: dict[str, tuple[Channel, ...]] = {}
+    before: tuple[Name, ...] | UnsetType = UNSET
 
 
 class Bye(msgspec.Struct, frozen=True):
@@ -200,6 +206,16 @@ def parse(data: bytes, kind: Any) -> Any:
     """JSON as the type `kind`. Raises WireError with the code `malformed`."""
     try:
         return _decoder(kind).decode(data)
+    except msgspec.ValidationError as error:
+        raise WireError("malformed", mistakes.told(error, _as_it_is(data), kind)) from None
     # The last two: bytes that are no UTF-8, and brackets nested deeper than the stack.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError("malformed", plain(error)) from None
+        raise WireError("malformed", mistakes.unread(error)) from None
+
+
+def _as_it_is(data: bytes) -> Any:
+    """What a JSON text holds, to show; nothing if all of it cannot be read."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}

@@ -14,6 +14,7 @@ from material import material
 
 import streamrnn
 from streamrnn import bundle
+from streamrnn.assembly import check
 from streamrnn.bundle import BUDGET
 from streamrnn.cli import main
 from streamrnn.config import load
@@ -21,7 +22,6 @@ from streamrnn.daemon_config import DaemonConfig
 from streamrnn.errors import ConfigError
 from streamrnn.evaluation.calibrating import BUDGETS, lines, promises
 from streamrnn.operating import Det
-from streamrnn.service import check
 
 BUDGET_FLAG = "--max-false-accepts-per-hour"
 

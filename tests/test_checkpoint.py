@@ -165,7 +165,7 @@ def test_metrics_behind_the_checkpoint_and_half_a_line_are_dropped(tmp_path: Pat
     metrics.write_text("".join(f'{{"step": {step}}}\n' for step in (5, 10, 15, 20)) + '{"step": 2')
     teller = Teller(metrics, 20, 10, io.StringIO())
     for step in range(11, 21):
-        teller(Report(step, 1.0, 1.0, 0.1, 1.0, Judgement(0.5, 0.5) if step % 5 == 0 else None))
+        teller(Report(step, 1.0, 1.0, 0.1, 1.0, Judgement(0.5, 0.5, 9) if step % 5 == 0 else None))
     teller.close()
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [5, 10, 15, 20]
 

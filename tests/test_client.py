@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import peers
 import pytest
 import zmq
 
+import peers
 from streamrnn import ingest, wire
 from streamrnn.client import Pusher, Subscriber
 from streamrnn.errors import DeviceError, StreamError
@@ -221,7 +221,7 @@ def test_nobody_answers() -> None:
 
 @pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": 10**7}, {"rate": 8000, "channels": 0}, {"rate": 8000.5}])
 def test_a_stream_that_cannot_be_is_refused_before_anybody_is_asked(wrong: dict[str, int]) -> None:
-    with pytest.raises(StreamError, match="mic: Expected int"):
+    with pytest.raises(StreamError, match=r"mic: (rate|channels): .*: write a whole number"):
         Pusher("tcp://127.0.0.1:1", stream="mic", **wrong)
 
 

@@ -37,10 +37,11 @@ from streamrnn.clips.keeping import Clips
 from streamrnn.config import convert
 from streamrnn.control import Control
 from streamrnn.daemon_config import DaemonConfig, LimitsConfig
-from streamrnn.engine import Engine, Serving
+from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, DeviceError
 from streamrnn.events import BundleRef, Heard, event_id
 from streamrnn.files import lossless
+from streamrnn.hearing import Here
 from streamrnn.intake import Intake
 from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
@@ -62,7 +63,7 @@ class Room:
         self.control = Control(self.intake.bell)
         self.clips = Clips(config, Meter(), self.control)
         self.heeder = Heeder()
-        self.engine = Engine(servings)
+        self.engine = Here(servings)
         self.publisher = Publisher((self.heeder, *self.clips.open()), [each.ref for each in servings])
         self.streams = Streams(self.engine, self.publisher, Admission(LimitsConfig(max_streams=8)), Kept(1), self.clips)
         self.inlet = self.intake.add(Listed([]), SourceConfig())
@@ -384,7 +385,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
         ({"directory": "c", "before_s": -1}, "clips.before_s: -1: write a number"),
         ({"directory": "c", "before": 1}, "clips.before: unknown key; did you mean 'before_s'"),
         ({"directory": "c", "kinds": []}, "clips.kinds: empty"),
-        ({"directory": "c", "kinds": ["alarms"]}, r"clips.kinds\[0\]: 'alarms': use one of detection, segment"),
+        ({"directory": "c", "kinds": ["alarms"]}, r"clips.kinds\[0\]: 'alarms': use one of detection, segment, alarm"),
         ({"directory": "c", "max_bytes": 10}, "clips.max_bytes: 10"),
         ({"max_clips": 10}, "clips.directory: missing; name a folder"),
     ],

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import pytest
 import soundfile
 import zmq
@@ -21,6 +20,7 @@ from daemons import INGEST, RESULTS, Daemon, command, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import peers
 from streamrnn import config, registry
 from streamrnn.bundle import locate
 from streamrnn.cutting import Cutter
@@ -283,7 +283,7 @@ def test_push_waits_for_a_daemon_says_so_and_can_be_interrupted(tmp_path: Path) 
     words = command("push", tmp_path / "a.wav", "--stream", "a", "--endpoint", "tcp://127.0.0.1:1")
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
-        assert "no daemon answers yet; waiting 10 s" in process.stderr.readline()
+        assert "no daemon answers yet; waiting 30 s" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(1.5) == 130
         assert process.stderr.read() == "streamrnn push: interrupted\n"

@@ -35,6 +35,16 @@ def test_each_fold_leaves_out_one_group_and_nothing_else(words: Path, tmp_path: 
     assert len({fold.job.out for fold in folds}) == 3
 
 
+def test_recordings_of_other_splits_are_trained_on_where_that_is_asked_for(words: Path, tmp_path: Path) -> None:
+    whole = job(plan(), words, tmp_path)
+    parted = [replace(each, split="dev" if each.group == "bob" else "") for each in whole.data.recordings]
+    data = Dataset(tuple(parted), ())
+    assert {each.split for each in crossval.taken(data, ["train"]).recordings} == {"dev", ""}
+    assert {each.split for each in crossval.taken(data, ["train", "dev"]).recordings} == {"train", ""}
+    with pytest.raises(RecordingError, match="--split test: no recording is in it"):
+        crossval.taken(data, ["test"])
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", "ä ö"])
 def test_whatever_a_group_is_called_its_bundle_stays_in_the_folder(words: Path, tmp_path: Path, name: str) -> None:
     whole = job(plan(), words, tmp_path)

@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ from streamrnn.cli import main
 from streamrnn.config import parse_yaml
 
 words = sys.argv[1:] if __name__ == "__main__" else [""]
-if words[0] in ("train", "crossval"):
+if words[0] in ("train", "crossval") and not os.environ.get("AS_IT_STANDS"):
     document = parse_yaml(Path(words[1]).read_text())
     for section in ("training", "finetuning"):
         few = {"steps": 4, "lanes": 4, "judge_every": 2, "warm_up_steps": 1}
@@ -115,9 +116,18 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def free_endpoint() -> str:
+    """A port that nobody listens at now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return f"tcp://127.0.0.1:{found.getsockname()[1]}"
+
+
 @contextlib.contextmanager
 def daemon_for(block: Block, folder: Path) -> Iterator[tuple[str, str]]:
-    """The endpoints of results and ingest of a daemon, if the block talks to one."""
+    """The endpoints of results and ingest of a daemon, if the block talks to one; free ones if it starts its own."""
+    if "streamrnn serve" in block.text:
+        yield free_endpoint(), free_endpoint()
+        return
     if RESULTS_SHOWN in block.text:
         source = {"kind": "wav", "path": str(folder / "talk.wav"), "stream": "talk", "pace": "fastest"}
         config = write_config(
@@ -146,6 +156,8 @@ def test_every_block_of_a_page_runs(page: Path, sandbox: Path, tmp_path: Path) -
                 [sys.executable, "-c", text] if block.info == "python" else ["bash", "-euo", "pipefail", "-c", text]
             )
             environment = {**os.environ, "INGEST": ingest, "OMP_NUM_THREADS": "1"}
+            # Tutorials are of trainings that take seconds as they are.
+            environment["AS_IT_STANDS"] = "yes" if page.stem.startswith("tutorial") else ""
             environment["PATH"] = f"{sandbox / 'bin'}:{environment['PATH']}"
             done = subprocess.run(
                 command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
@@ -164,7 +176,8 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
             for line in block.text.splitlines():
                 words = shlex.split(line.split(" | ")[-1], comments=True)
                 if words:
-                    yield page.name, words[: words.index(">")] if ">" in words else words
+                    ends = [place for place, word in enumerate(words) if word in (">", "2>", "&")]
+                    yield page.name, words[: ends[0]] if ends else words
 
 
 COMMANDS = [(page, words) for page, words in shown_commands() if words[0] == "streamrnn"]

@@ -420,7 +420,7 @@ def test_counts_say_what_came() -> None:
     engine.push("mic", 50, np.zeros((100, 1), np.float32))
     engine.push("mic", 200, np.full((10, 1), np.nan, np.float32))
     counts = engine.counts("mic")
-    assert dataclasses.astuple(counts) == (210, 1, 150, 60, 50)
+    assert dataclasses.astuple(counts) == (210, 1, 150, 60, 50, 150)
 
 
 def test_readiness_grows_with_the_frames_of_an_epoch() -> None:

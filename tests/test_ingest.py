@@ -213,7 +213,7 @@ def test_a_client_that_comes_back_in_time_goes_on_and_nobody_notices() -> None:
             while client.answer() != End("mic"):
                 pass
     assert [item for item in taken.items if not isinstance(item, Chunk)] == [
-        Opened("mic", RATE, 1, 0, "r"),
+        Opened("mic", RATE, 1, 0, "r", full_scale=1.0),
         Ended("mic"),
     ]
     assert taken.spans == [("Chunk", 0, 1000), ("Chunk", 3, 4), ("Chunk", 1000, 1500)]

@@ -26,6 +26,7 @@ torch.set_num_threads(1)
 # What a stage takes in the tests: three sensor channels, unless it is one that takes windows of samples.
 PLAIN = Inputs(width=3, rate=8000.0, sample_rate=8000)
 WINDOWS = Inputs(width=256, rate=100.0, sample_rate=8000)
+LEAD = Inputs(width=1, rate=120.0, sample_rate=120)
 TAKES_WINDOWS = {"log_mel", "mfcc", "spectrum"}
 
 
@@ -51,7 +52,7 @@ STAGES = registry.plugs("feature") + registry.plugs("model")
 
 @pytest.mark.parametrize("plug", **ids(STAGES))
 def test_every_registered_stage_keeps_the_law(plug: registry.Plug) -> None:
-    inputs = WINDOWS if plug.kind in TAKES_WINDOWS else PLAIN
+    inputs = LEAD if plug.kind == "beats" else WINDOWS if plug.kind in TAKES_WINDOWS else PLAIN
     torch.manual_seed(0)
     config = plug.config(frames=(3, 7)) if plug.kind == "lag" else plug.config()
     check_stage(build(config, inputs), inputs.width)
@@ -65,8 +66,10 @@ def test_every_registered_head_keeps_the_law(plug: registry.Plug) -> None:
 
 
 @pytest.mark.parametrize("columns", [("_background", "low", "high"), ("low", "high"), ("low",)], ids=len)
-# What takes forecasts has its law in test_alarms.py.
-@pytest.mark.parametrize("plug", **ids([plug for plug in registry.plugs("decoder") if plug.kind != "alarm"]))
+# What takes forecasts has its law in test_alarms.py and test_novelty.py.
+@pytest.mark.parametrize(
+    "plug", **ids([plug for plug in registry.plugs("decoder") if plug.kind not in ("alarm", "novelty")])
+)
 def test_every_registered_decoder_keeps_the_law(plug: registry.Plug, columns: tuple[str, ...]) -> None:
     check_decoder(decoders.build(plug.config(), recognizer(columns)), len(columns), trials=3)
 

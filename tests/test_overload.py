@@ -20,9 +20,10 @@ from streamrnn.clips import ClipsConfig
 from streamrnn.clips.keeping import Clips
 from streamrnn.control import Control
 from streamrnn.daemon_config import LimitsConfig
-from streamrnn.engine import Engine, serving
+from streamrnn.engine import serving
 from streamrnn.errors import StreamError
 from streamrnn.events import Lost
+from streamrnn.hearing import Here
 from streamrnn.intake import TOO_SLOW, Closed, Intake
 from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
@@ -73,7 +74,7 @@ def test_with_drop_oldest_nothing_that_is_taken_lies_further_back_than_the_queue
 def test_what_an_engine_was_too_slow_for_is_published_as_gaps_and_the_rest_is_heard(
     tiny_bundle: Path, when_full: WhenFull
 ) -> None:
-    engine, sink, intake = Engine([serving(bundle.read(tiny_bundle))]), Heeder(), Intake()
+    engine, sink, intake = Here([serving(bundle.read(tiny_bundle))]), Heeder(), Intake()
     control, publisher = Control(intake.bell), Publisher([sink], [])
     clips = Clips(ClipsConfig(), Meter(), control)
     streams = Streams(engine, publisher, Admission(LimitsConfig(max_load=0)), Kept(1), clips)

@@ -22,9 +22,10 @@ from test_delivery import Broker, needs_broker, needs_paho, until
 from streamrnn import sources
 from streamrnn.chunk import Chunk, Gap, Item, Note, Opened
 from streamrnn.errors import ConfigError, DeviceError
+from streamrnn.grid import GridConfig
 from streamrnn.sources import Source
 from streamrnn.sources.mqtt import MqttConfig
-from streamrnn.sources.readings import Complaints, MalformedError, of_csv, of_json, of_line, samples
+from streamrnn.sources.readings import Complaints, MalformedError, of_csv, of_json, of_line, reading
 from streamrnn.sources.serial import SerialConfig
 from streamrnn.testing.source import check_source
 
@@ -44,12 +45,12 @@ ANY_JSON = st.recursive(
 def test_rows_are_read_as_they_were_written(rows: list[list[float]], between: str, end: str) -> None:
     wanted = np.array(rows, np.float32)
     text = "".join(between.join(map(repr, row)) + end for row in rows).encode()
-    np.testing.assert_array_equal(of_csv(text, 3, ()), wanted)
-    np.testing.assert_array_equal(of_json(json.dumps(rows).encode(), 3, ()), wanted)
+    np.testing.assert_array_equal(of_csv(text, 3, ()).samples, wanted)
+    np.testing.assert_array_equal(of_json(json.dumps(rows).encode(), 3, ()).samples, wanted)
     objects = [dict(zip("xyz", row, strict=True)) | {"n": "no number"} for row in rows]
-    np.testing.assert_array_equal(of_json(json.dumps(objects).encode(), 3, "xyz"), wanted)
-    np.testing.assert_array_equal(of_json(json.dumps(objects[0]).encode(), 3, "xyz"), wanted[:1])
-    np.testing.assert_array_equal(of_json(json.dumps(rows[0][0]).encode(), 1, ()), wanted[:1, :1])
+    np.testing.assert_array_equal(of_json(json.dumps(objects).encode(), 3, "xyz").samples, wanted)
+    np.testing.assert_array_equal(of_json(json.dumps(objects[0]).encode(), 3, "xyz").samples, wanted[:1])
+    np.testing.assert_array_equal(of_json(json.dumps(rows[0][0]).encode(), 1, ()).samples, wanted[:1, :1])
 
 
 @given(st.binary(max_size=60) | ANY_JSON.map(lambda each: json.dumps(each).encode()), st.sampled_from(["", "x", "xy"]))
@@ -57,7 +58,7 @@ def test_whatever_comes_is_finite_samples_or_malformed(payload: bytes, fields: s
     channels = max(1, len(fields))
     for read in (of_csv, of_json):
         try:
-            made = read(payload, channels, tuple(fields))
+            made = read(payload, channels, tuple(fields)).samples
         except MalformedError:
             continue
         assert made.dtype == np.float32
@@ -69,7 +70,7 @@ def test_whatever_comes_is_finite_samples_or_malformed(payload: bytes, fields: s
 @pytest.mark.parametrize("line", [b"", b"1", b"1,2,3", b"a,b", b"1_0,2", b"nan,1", b"inf 1", b"1e99;1", b"\xff,1"])
 def test_a_line_that_is_not_two_finite_numbers_is_malformed(line: bytes) -> None:
     with pytest.raises(MalformedError):
-        samples([of_line(line, 2)], 2)
+        reading([of_line(line, 2)], 2)
 
 
 def test_complaints_are_ever_rarer() -> None:
@@ -281,3 +282,21 @@ def test_messages_are_samples_and_a_broker_that_goes_is_an_absence(broker: Broke
 def test_a_topic_that_is_several_sensors_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         MqttConfig(stream="a", rate=1, **more)
+
+
+def test_rows_that_carry_times_are_read_with_them_and_say_which_channel_is_not_there() -> None:
+    grid = GridConfig(policy="hold", unit="ms", time="at")
+    for read, payload in (
+        (of_csv, b"1700000000000.5, 1, 2\n1700000000020; 3 nan\n"),
+        (of_json, b'[{"at": 1700000000000.5, "x": 1, "y": 2}, {"at": 1700000000020, "x": 3}]'),
+        (of_json, b'[{"at": 1700000000000.5, "x": 1, "y": 2}, {"at": 1700000000020, "x": 3, "y": null}]'),
+    ):
+        made = read(payload, 2, ("x", "y"), grid)
+        np.testing.assert_array_equal(made.samples, [[1, 2], [3, np.nan]])
+        assert made.times.tolist() == [1_700_000_000_000_500_000, 1_700_000_000_020_000_000]
+    wrongs = (b"{}", b'{"x": 1, "y": 2}', b'{"at": "noon", "x": 1, "y": 2}', b'{"at": true, "x": 1}', b"7", b"[]")
+    for wrong in (*wrongs, b"[[1700000000020, 3, null]]"):
+        with pytest.raises(MalformedError):
+            of_json(wrong, 2, ("x", "y"), grid)
+    with pytest.raises(MalformedError, match="2 values, 3 were declared"):
+        of_line(b"1,2", 2, grid)

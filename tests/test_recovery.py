@@ -12,13 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-import peers
 import pytest
 import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET, UnsetType
 
+import peers
 from streamrnn import wire
 from streamrnn.client import Loss, Pusher, Subscriber
 from streamrnn.client.recovery import reachable
@@ -46,6 +47,7 @@ class Station:
         self.run = run
         self.history = History(config)
         self.history.open(run)
+        self.before: tuple[str, ...] | UnsetType = self.history.before if config.journal else UNSET
         self.bell = Bell()
         self.control = Control(self.bell)
         self.history.answer_on(self.control)
@@ -69,7 +71,7 @@ class Station:
                 came += self.socket.recv()[:1] == b"\x01"  # and not one that has gone, and unsubscribes
             elif again:
                 again._socket.poll(0)
-        self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place))
+        self._send("hello", Hello("0", (), (), dict(self.seqs), self.control.place, before=self.before))
 
     def say(self, stream: str, name: str = "", *, reaches: str = "them", counting: str = "") -> None:
         self._send("detection", Heard("low", 0, 10, RATE, 0.9), stream, name, reaches, counting)
@@ -345,15 +347,20 @@ def port() -> str:
         return f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
 
 
-def test_nothing_is_lost_over_a_killed_daemon(tmp_path: Path, tiny_bundle: Path) -> None:
-    config = write_config(
-        tmp_path / "daemon.yaml",
-        tiny_bundle,
+def journalled(folder: Path, bundle: Path) -> Path:
+    """The config of a daemon with a journal, that comes back where it was."""
+    return write_config(
+        folder / "daemon.yaml",
+        bundle,
         [INGEST],
         [{**RESULTS, "endpoint": port()}],
         control={"endpoint": port()},
-        history={"journal": str(tmp_path / "journal")},
+        history={"journal": str(folder / "journal")},
     )
+
+
+def test_nothing_is_lost_over_a_killed_daemon(tmp_path: Path, tiny_bundle: Path) -> None:
+    config = journalled(tmp_path, tiny_bundle)
     statuses = 0
 
     def say(daemon: Daemon, stream: str) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import peers
 import pytest
 import soundfile
 import zmq
 from daemons import INGEST, RESULTS, Daemon, write_config
 from test_service import SAID, as_event, subscriber
 
+import peers
 import streamrnn
 from streamrnn import bundle, ingest, snapshot, statefile
 from streamrnn.client import Subscriber
@@ -113,10 +113,14 @@ def config(tmp_path: Path, tiny_bundle: Path) -> Path:
     return write_config(tmp_path / "daemon.yaml", tiny_bundle, [INGEST], [RESULTS], state=state)
 
 
-@pytest.mark.parametrize(("how", "rate"), [("killed", 8000), ("stopped", 8000), ("killed", 16000)])
+@pytest.mark.parametrize(
+    ("how", "rate", "workers"),
+    [("killed", 8000, 1), ("stopped", 8000, 1), ("killed", 16000, 1), ("killed", 8000, 2), ("stopped", 16000, 2)],
+)
 def test_words_across_a_restart_are_recognised_and_nothing_is_told_twice(
-    config: Path, tmp_path: Path, tiny_bundle: Path, how: str, rate: int
+    config: Path, tmp_path: Path, tiny_bundle: Path, how: str, rate: int, workers: int
 ) -> None:
+    config.write_text(f"{config.read_text()}workers: {workers}\n")
     samples = talk(rate)
     wanted = streamrnn.load(tiny_bundle).detect(samples, rate, "mic")
     assert len(wanted) == len(SAID)
@@ -252,8 +256,11 @@ def test_another_run_or_lost_samples_or_another_bundle_begin_a_new_epoch(
         assert bringer.next == 0
         bringer.bring(samples, 0, len(samples))
         bringer.end()
+        # The other's, which nobody goes on with, is over first.
+        over = collect(listening, has("ended"))[-1]
         told = events(collect(listening, has("ended")))
         bringer.close()
+    assert (over.counting, over.t.sample) == ("r1", 9000)
     assert {each.epoch for each in told} == {3 << 20}
 
 

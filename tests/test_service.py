@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import peers
 import pytest
 import soundfile
 import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
 
+import peers
 import streamrnn
 from streamrnn import ingest
 from streamrnn.client import Pusher, Subscriber
@@ -320,7 +320,7 @@ def test_every_fault_of_a_client_has_its_code_and_touches_nobody(config: Path, t
         ([b"{" * 4000], "malformed"),
         ([b"{" * 5000], "too_large"),
         ([b"\xff\xfe", b"x"], "malformed"),
-        ([b"a", b"b", b"c"], "parts"),
+        ([b"a", b"b", b"c", b"d"], "parts"),
         ([{"kind": "data", "stream": "nobody", "start": 0, "n": 1}, b"\0\0"], "unknown_stream"),
         ([{**data, "stream": "good"}, b"\0\0\0\0"], "unknown_stream"),
         ([{"kind": "end", "stream": "good"}], "unknown_stream"),

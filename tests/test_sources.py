@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import peers
 import pytest
 import soundfile
 import zmq
@@ -22,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listed import Listed
 
+import peers
 from streamrnn import ingest, sources
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
 from streamrnn.client import Pusher
@@ -111,7 +111,7 @@ def test_sensor_rows_are_samples(tmp_path: Path) -> None:
         for rate, wanted in ((0, 50), (25, 25)):
             config = CsvConfig(path=str(tmp_path / name), stream="a", pace="fastest", rate=rate)
             items = check_source(sources.build(config).items)
-            assert items[0] == Opened("a", wanted, 3)
+            assert items[0] == Opened("a", wanted, 3, names=("x", "y", "z") if name == "a.csv" else ())
             np.testing.assert_array_equal(samples_of(items), x)
 
 

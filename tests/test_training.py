@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -50,8 +50,8 @@ class Noise:
     def judged(self, clips: Sequence[Clip]) -> list[Piece]:
         return [self.piece(99, index) for index in range(5)]
 
-    def suspects(self) -> list[np.ndarray]:
-        return []
+    def suspects(self, step: int) -> Iterator[np.ndarray]:
+        return iter(())
 
     def weigh(self, scores: np.ndarray) -> None:
         raise AssertionError("nothing was listened to")

@@ -21,8 +21,9 @@ from streamrnn.clips.keeping import Clips
 from streamrnn.closing import close
 from streamrnn.control import Control
 from streamrnn.daemon_config import LimitsConfig
-from streamrnn.engine import Engine, serving
+from streamrnn.engine import serving
 from streamrnn.events import Event, Heard, Lost
+from streamrnn.hearing import Here
 from streamrnn.intake import Intake
 from streamrnn.metrics import Meter
 from streamrnn.publisher import Publisher
@@ -38,7 +39,7 @@ _WHY = "no time"
 @pytest.fixture(scope="module")
 def engine_of(tiny_bundle: Path):
     served = serving(bundle.read(tiny_bundle))
-    return lambda: Engine([served], rows_a_call=2, round_s=0.5)
+    return lambda: Here([served], rows_a_call=2, round_s=0.5)
 
 
 def _gaps(events: list[Event], stream: str) -> list[tuple[int, int, str]]:

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.training.pieces import Clip, Span
+from streamrnn.decoders import SegmentsConfig
+from streamrnn.recognizer import ClassesConfig, FrameConfig, GruConfig, Recognizer, RecognizerConfig
+from streamrnn.training.pieces import Clip, Span, Supply
 from streamrnn.training.plan import Range, WholeConfig
 from streamrnn.training.wearing import at_speed, rotation, turned, varied
+from streamrnn.training.whole import Whole
 
 
 def clip(length: int = 200) -> Clip:
@@ -70,3 +73,21 @@ def test_the_same_draw_is_the_same_variant_and_another_is_another() -> None:
     first, again, other = (varied(clip(), config, np.random.default_rng(seed)).samples for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
+
+
+def test_lanes_that_start_apart_hear_all_but_their_first_recording_from_its_begin() -> None:
+    config = RecognizerConfig(
+        name="one",
+        rate=50,
+        channels=3,
+        labels={"on": ()},
+        features=(FrameConfig(window_ms=200, hop_ms=200),),
+        model=GruConfig(),
+        head=ClassesConfig(),
+        decoder=SegmentsConfig(),
+    )
+    recognizer = Recognizer(config, ("_background", "on"), hop=10, delay=0, warm_up=1)
+    material = Whole(WholeConfig(starts="apart"), recognizer, [clip()], Supply(seed=0, lanes=8))
+    first, second = ([len(material.piece(lane, index).samples) for lane in range(8)] for index in (0, 1))
+    assert len(set(first)) > 3
+    assert set(second) == {200}

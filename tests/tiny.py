@@ -12,7 +12,7 @@ from streamrnn.training.run import Job
 
 RATE = 8000
 # Features that the configs of sensors have, which test_configs.py trains, exports and proves on ONNX Runtime.
-SENSORS = {"centre", "lag", "magnitude", "spectrum", "standardise"}
+SENSORS = {"anchor", "beats", "centre", "lag", "magnitude", "past", "spectrum", "standardise"}
 WORDS = """
 recognizer:
   name: tiny

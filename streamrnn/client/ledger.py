@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from streamrnn import wire
 from streamrnn.wire import Beat, Bye, Hello, Message
 
 _BEATS = wire.topic_of("heartbeat")
+_PAUSE_S = 1.0  # no daemon starts, tells something and ends in less
 _UNKEPT = (wire.topic_of("hello"), _BEATS)  # told anew, and so never missed
 
 
@@ -24,10 +27,14 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A run is over, and nobody said goodbye: what it said after `had` (by topic) may be there or not."""
+    """A run is over, and `now` another speaks: what it said after `had` (by topic) may be there or not, and whole runs
+    between them; nothing more of itself if it `parted` with a goodbye.
+    """
 
     run: str
+    now: str
     had: dict[str, int]
+    parted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,23 @@ class Begin:
     had: dict[str, int]
 
 
-Missing = Hole | Turn | Begin
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The runs before `now`, the oldest first, as its hello tells."""
+
+    now: str
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A run said goodbye, and for so long nobody read before another spoke, which knows of none between them."""
+
+    run: str
+    seconds: float
+
+
+Missing = Hole | Turn | Begin | Past | Unread
 
 
 class Ledger:
@@ -54,13 +77,16 @@ class Ledger:
         self._over = False
         self._beats = 0
         self._counts: dict[str, int] = {}
+        self._unread: list[Unread] = []
 
-    def follow(self, message: Message) -> list[Missing]:
-        """What is missing before this message came."""
+    def follow(self, message: Message, unread_s: float = 0.0) -> list[Missing]:
+        """What is missing before this message came; `unread_s` is for how long nobody read since the run was heard."""
         missing: list[Missing] = []
         if message.run != self.run:
-            if self._begun and not self._over:
-                missing.append(Turn(self.run, self._counts))
+            if self._begun:
+                missing.append(Turn(self.run, message.run, self._counts, self._over))
+            # Of one that did not say goodbye it is told already that more may have been said.
+            self._unread = [Unread(self.run, unread_s)] if self._begun and self._over and unread_s > _PAUSE_S else []
             self.run, self._counts = message.run, {}
             self.greeted = self._over = self.in_doubt = False
         # The body first: it tells of messages before this one.
@@ -74,6 +100,8 @@ class Ledger:
             for topic, seq in body.topics.items():
                 missing += self._count(topic, seq, seq)
         if isinstance(body, Hello):
+            missing += self._unread if body.before is UNSET else [Past(self.run, body.before)]
+            self._unread = []
             self.greeted, self.in_doubt = True, False
             self._beats = body.topics.get(_BEATS, 0)
         elif isinstance(body, Beat):

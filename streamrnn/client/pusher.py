@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal
 
 import msgspec
+import numpy as np
 import zmq
 from msgspec import UNSET
 from numpy.typing import ArrayLike
@@ -21,7 +23,10 @@ from streamrnn.detector import as_samples
 from streamrnn.errors import DeviceError, StreamError
 from streamrnn.ingest import Credit, Data, End, Error, Start
 
+TIMEOUT_S = 30.0  # for a daemon that is started again, and as long as what was sent is kept
+_TIME_COLUMNS = 2  # of 32 bits
 _NOTICE_S = 1.0  # after which a wait should be explained
+_AGAIN_S = 10.0  # and how often again
 _ASK_S = 1.5  # how often a daemon that does not answer a start is asked again
 _SILENT_S = 4.0  # a daemon that is there says so each second
 _NO_DAEMON = "no daemon answers; start `streamrnn serve` with a source of kind zeromq there"
@@ -35,7 +40,8 @@ class Pusher(Connection):
     The daemon gives credit for the samples that it has room for. Without credit `push` waits ("block"), or keeps what
     waits for `buffer_s` and leaves out the newest or oldest beyond ("drop_newest", "drop_oldest"), which the daemon
     declares as a gap. What was sent is kept for `buffer_s` as well: a daemon that was away is told the rest, from the
-    sample that it asks for.
+    sample that it asks for. With `times` of "ns" each sample comes with a time, and the daemon puts it onto its grid;
+    `names` are those of the channels, in whatever order.
     """
 
     def __init__(
@@ -48,48 +54,67 @@ class Pusher(Connection):
         dtype: Literal["int16", "float32"] = "float32",
         when_full: Literal["block", "drop_newest", "drop_oldest"] = "block",
         buffer_s: float = 30.0,
-        timeout: float = 5.0,
+        timeout: float = TIMEOUT_S,
         waiting: Callable[[str], None] = lambda line: None,
         keys: str = "",
+        times: Literal["", "ns"] = "",
+        names: Sequence[str] = (),
     ) -> None:
         """Start a stream; `timeout` in seconds is how long the daemon may take for any answer, or be away.
 
         `keys` is the path of a secret certificate of streamrnn keygen, for a daemon that asks for them.
-        `waiting` is told, in a line for people, when its first answer takes more than a second, and when it has gone.
+        `waiting` is told, in a line for people, when its first answer takes more than a second, when it has gone, each
+        10 s that it does not come, and when it is back.
         Raises StreamError if it refuses the stream or it cannot be described so, DeviceError if it does not answer.
         """
         run = secrets.token_hex(8)
-        start = ingest.checked(Start(wire.check_name(stream), rate, channels, dtype, run))
+        start = Start(
+            wire.check_name(stream), rate, channels, dtype, run, times=times or UNSET, names=tuple(names) or UNSET
+        )
+        ingest.checked(start)
         if not 0 <= buffer_s < 86_400:
             raise StreamError(f"{stream}: buffer_s is {buffer_s:g}; give 0 up to a day")
         super().__init__(endpoint, zmq.DEALER, ingest.ENDPOINT, keys)
         self.stream, self.dropped, self.restarts = stream, 0, 0
         self._start, self._when_full, self._timeout, self._waiting = start, when_full, timeout, waiting
         self._most = round(buffer_s * rate)
-        self._backlog = Backlog(channels, self._most)
+        self._backlog = Backlog(channels + (_TIME_COLUMNS if times else 0), self._most)
         self._at = self._credit = 0  # the sample that is sent next, and how many may be
         self._room = 0  # how many the daemon lets be on their way
+        self._taken = 0
         self._open = self._ending = self._ended = False
         self._heard = self._asked = self._gone = time.monotonic()
+        self._say_at = self._gone + _NOTICE_S
         self._largest = min(ingest.LARGEST_CHUNK, ingest.LARGEST_MESSAGE // (channels * ingest.DTYPES[dtype].itemsize))
         try:
             self._send(start)
-            if timeout > _NOTICE_S and not self._socket.poll(round(_NOTICE_S * 1000)):
-                waiting(f"{endpoint}: no daemon answers yet; waiting {timeout:g} s for one")
             while not self._open and not self._ended:
                 self._wait(_NO_DAEMON)
         except BaseException:
             self._shut(0.0)
             raise
 
-    def push(self, samples: ArrayLike) -> None:
+    @property
+    def taken(self) -> int:
+        """Up to which sample of the stream a daemon has said that it took it."""
+        return self._taken
+
+    def push(self, samples: ArrayLike, times: ArrayLike = ()) -> None:
         """Send the samples that come next, `(time,)` or `(time, channels)`, floats in [-1, 1] or integers.
 
+        `times` are whole nanoseconds of the sensor's own clock, one a sample, of a pusher that was made with them.
         Raises StreamError if they have other channels or the daemon refuses them, DeviceError if it does not answer.
         """
         chunk = as_samples(samples)
         if chunk.shape[1] != self._start.channels:
             raise StreamError(f"{self.stream}: {chunk.shape[1]} channels; it was started with {self._start.channels}")
+        moments = np.asarray(times, "<i8")
+        if moments.shape != ((len(chunk),) if self._start.times else (0,)):
+            wanted = "one time for each sample" if self._start.times else 'no times, or times="ns" from the start'
+            raise StreamError(f"{self.stream}: {moments.size} times for {len(chunk)} samples; give {wanted}")
+        if self._start.times:
+            # What is kept to be sent again is kept as one: the halves of a time stand beside its sample.
+            chunk = np.hstack([chunk, moments.view("<f4").reshape(-1, _TIME_COLUMNS)])
         for first in range(0, len(chunk), self._largest):
             piece = chunk[first : first + self._largest]
             self._attend()
@@ -153,13 +178,14 @@ class Pusher(Connection):
             start, samples = self._backlog.read(self._at, min(self._credit, self._largest))
             if not len(samples):
                 return
-            payload = ingest.pack(samples, self._start.dtype)
-            self._send(Data(self.stream, start, len(samples)), payload)
+            channels = self._start.channels
+            payload = ingest.pack(samples[:, :channels], self._start.dtype)
+            self._send(Data(self.stream, start, len(samples)), payload, samples[:, channels:].tobytes())
             self._at = start + len(samples)
             self._credit -= len(samples)
 
-    def _send(self, header: ingest.Request, payload: bytes = b"") -> None:
-        parts = [ingest.encode_header(header), payload] if payload else [ingest.encode_header(header)]
+    def _send(self, header: ingest.Request, *payload: bytes) -> None:
+        parts = [ingest.encode_header(header), *filter(None, payload)]
         # A queue that is full is one of a daemon that is gone: the silence will tell.
         with contextlib.suppress(zmq.Again):
             self._socket.send_multipart(parts, zmq.NOBLOCK)
@@ -170,7 +196,8 @@ class Pusher(Connection):
             self._open, self._ending, self._credit = False, False, 0
             self._gone = time.monotonic()
             self.restarts += 1
-            self._waiting(f"{self.endpoint}: the daemon is away; waiting {self._timeout:g} s for it")
+            self._waiting(f"{self.endpoint}: the daemon is away; waiting {_patience(self._timeout)} for it")
+            self._say_at = self._gone + _AGAIN_S
         self._connect_again()
         self._asked = time.monotonic()
         self._send(msgspec.structs.replace(self._start, first=self._backlog.first))
@@ -190,8 +217,16 @@ class Pusher(Connection):
 
     def _look(self, complaint: str) -> None:
         now = time.monotonic()
-        if now - (self._heard if self._open else self._gone) >= self._timeout:
+        since = self._heard if self._open else self._gone
+        if now - since >= self._timeout:
+            if self.restarts and not self._open:
+                complaint = f"the daemon went away and none came back within {self._timeout:g} s; start it again"
             raise DeviceError(f"{self.endpoint}: {complaint}")
+        if not self._open and now >= self._say_at:
+            left = _patience(self._timeout if self._say_at <= since + _NOTICE_S else round(since + self._timeout - now))
+            which = "the daemon is still away" if self.restarts else "no daemon answers yet"
+            self._waiting(f"{self.endpoint}: {which}; waiting {left} for {'it' if self.restarts else 'one'}")
+            self._say_at = now + _AGAIN_S
         silent_s = now - (self._heard if self._open else self._asked)
         if silent_s >= (_SILENT_S if self._open else _ASK_S):
             self._restart()
@@ -206,7 +241,7 @@ class Pusher(Connection):
         if isinstance(answer, Credit):
             self._take(answer)
         elif isinstance(answer, End):
-            self._ended = True
+            self._ended, self._taken = True, self._backlog.end
         elif isinstance(answer, Error) and answer.code in _GONE:
             if self._open:
                 self._restart()
@@ -216,10 +251,19 @@ class Pusher(Connection):
     def _take(self, credit: Credit) -> None:
         if self._open:
             self._credit += credit.n
+            self._taken = max(self._taken, self._at - max(0, self._room - self._credit))
             return
         # The first answer to a start; one that only asks whether we are there is none.
         if credit.next is UNSET and not credit.n:
             return
         self._open, self._credit = True, credit.n
         self._room = max(self._room, credit.n)
-        self._at = max(self._backlog.first, 0 if credit.next is UNSET else credit.next)
+        wanted = 0 if credit.next is UNSET else credit.next
+        self._at, self._taken = max(self._backlog.first, wanted), max(self._taken, wanted)
+        if self.restarts:
+            away_s = time.monotonic() - self._gone
+            self._waiting(f"{self.endpoint}: the daemon is back after {away_s:.1f} s; going on with sample {self._at}")
+
+
+def _patience(seconds: float) -> str:
+    return f"{seconds:g} s" if math.isfinite(seconds) else "as long as it takes"

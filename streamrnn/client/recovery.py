@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from streamrnn import wire
+from streamrnn import mistakes, wire
 from streamrnn.calls import CallError
 from streamrnn.client.control import Control
-from streamrnn.client.ledger import Begin, Hole, Missing, Turn
+from streamrnn.client.ledger import Begin, Hole, Missing, Past, Turn, Unread
+from streamrnn.client.runs import Runs
 from streamrnn.errors import UserError
 from streamrnn.wire import Message
 
@@ -30,7 +31,8 @@ _EVERYWHERE = ("0.0.0.0", "*", "[::]")
 class Loss:
     """The messages `first` to `last` of a topic in a run, which cannot be had any more, and why.
 
-    After a run that ended without a goodbye it may be unknown how many there were: then the topic is "".
+    Of a run that ended without a goodbye, or that we never heard, it may be unknown how many there were: then the topic
+    is "".
     """
 
     run: str
@@ -47,7 +49,7 @@ class Loss:
     def __str__(self) -> str:
         """One line for people."""
         if not self.topic:
-            return f"what the run {self.run} said last, if anything, cannot be had: {self.reason}"
+            return f"what else the run {self.run} said, if anything, cannot be had: {self.reason}"
         which = f"message {self.first}" if self.count == 1 else f"messages {self.first} to {self.last}"
         return f"{self.topic}: {which} of the run {self.run} cannot be had: {self.reason}"
 
@@ -63,6 +65,7 @@ class Recovery:
         self._keys = keys
         self._control = Control(self._place, keys=keys) if self._place else None
         self._rest_until = 0.0
+        self._runs = Runs()
 
     def hear(self, place: str) -> None:
         """What a hello says of where calls are taken."""
@@ -71,12 +74,20 @@ class Recovery:
             self.close()
             self._place = place
             self._control = Control(place, keys=self._keys) if place else None
+            self._rest_until = 0.0
 
     def fill(self, missing: Sequence[Missing]) -> Iterator[Message | Loss]:
         """What can be had of it, topic by topic in its order, and what cannot."""
         for each in missing:
-            if isinstance(each, Turn):
-                yield from self._end_of(each)
+            if isinstance(each, Begin):
+                self._runs.hear(each.run)
+            elif isinstance(each, Turn):
+                yield from self._turn(each)
+            elif isinstance(each, Past):
+                yield from self._unheard(each.runs, each.now)
+            elif isinstance(each, Unread):
+                why = f"nobody read for {each.seconds:.0f} s, and the daemon keeps nothing of the runs before it"
+                yield Loss(each.run, "", 0, 0, f"{why}, nor whether one came and went")
         holes = [each for each in missing if isinstance(each, Hole)]
         for i in range(0, len(holes), _TOPICS):
             yield from self._holes(holes[i : i + _TOPICS])
@@ -124,22 +135,42 @@ class Recovery:
             if hole.last >= hole.first:
                 yield Loss(run, hole.topic, hole.first, hole.last, reason)
 
-    def _end_of(self, turn: Turn) -> Iterator[Message | Loss]:
-        asked: dict[str, Any] = {"run": turn.run, "topics": self._topics}
-        if len(turn.had) <= _TOPICS:
-            asked["after"] = turn.had
+    def _turn(self, turn: Turn) -> Iterator[Message | Loss]:
+        """What a run said last, and what was said by those that came and went before the one that speaks now."""
+        if not turn.parted:
+            yield from self._rest_of(turn.run, turn.had)
+        # At once, and not only with the hello of the run: before the first message of it all is in its order.
+        try:
+            kept = msgspec.convert(self._ask("history", {}), _Kept)
+        except (UserError, msgspec.ValidationError):
+            return
+        if kept.journal and turn.parted and turn.run not in kept.runs:
+            yield Loss(turn.run, "", 0, 0, "it is not kept any more, nor any run that may have come right after it")
+        if kept.journal:
+            yield from self._unheard(tuple(kept.runs), turn.now)
+
+    def _unheard(self, listed: tuple[str, ...], now: str) -> Iterator[Message | Loss]:
+        """What was said by those of the runs before the present one that we never heard."""
+        for run in self._runs.unheard(listed, now):
+            yield from self._rest_of(run, {})
+
+    def _rest_of(self, run: str, had: dict[str, int]) -> Iterator[Message | Loss]:
+        """What a run that is over said after what we had of it, by topic."""
+        asked: dict[str, Any] = {"run": run, "topics": self._topics}
+        if len(had) <= _TOPICS:
+            asked["after"] = had
         try:
             for page in self._pages("replay", asked):
                 for topic, stretches in page.gone.items():
                     for first, last in stretches:
-                        ours = max(first, turn.had.get(topic, 0) + 1)
+                        ours = max(first, had.get(topic, 0) + 1)
                         if ours <= last:
-                            yield Loss(turn.run, topic, ours, last, "the daemon does not keep them any more")
+                            yield Loss(run, topic, ours, last, "the daemon does not keep them any more")
                 for message in page.messages:
-                    if message.run == turn.run and message.seq > turn.had.get(message.topic, 0):
+                    if message.run == run and message.seq > had.get(message.topic, 0):
                         yield message
         except UserError as error:
-            yield Loss(turn.run, "", 0, 0, " ".join(str(error).split()))
+            yield Loss(run, "", 0, 0, " ".join(str(error).split()))
 
     def _pages(self, method: str, asked: dict[str, Any]) -> Iterator[_Page]:
         """Raises UserError."""
@@ -149,7 +180,7 @@ class Recovery:
             try:
                 page = msgspec.convert(answer, _Answer)
             except msgspec.ValidationError as error:
-                raise CallError("malformed", f"{method}: {error}") from None
+                raise CallError("malformed", f"{method}: {mistakes.told(error, answer)}") from None
             yield _Page([wire.read(msgspec.json.encode(each)) for each in page.messages], page.gone)
             if page.next is not None and page.next <= start:
                 raise CallError("malformed", f"{method}: goes on at {page.next} after {start}")
@@ -177,6 +208,11 @@ class _Answer(msgspec.Struct):
     messages: list[dict[str, Any]]
     next: int | None = None
     gone: dict[str, list[tuple[int, int]]] = {}
+
+
+class _Kept(msgspec.Struct):
+    runs: list[str]
+    journal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

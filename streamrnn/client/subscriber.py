@@ -14,6 +14,7 @@ from streamrnn import wire
 from streamrnn.client.connection import Connection
 from streamrnn.client.known import Known
 from streamrnn.client.ledger import Begin, Ledger, Missing
+from streamrnn.client.pauses import Pauses
 from streamrnn.client.recovery import AUTO, Loss, Recovery
 from streamrnn.errors import did_you_mean
 from streamrnn.events import KINDS
@@ -67,6 +68,7 @@ class Subscriber(Connection):
         self._ready: Iterator[Message] = iter(())
         self._known = Known()
         self._heard_at = -math.inf
+        self._pauses = Pauses()
         self._named = tuple(kind for kind in _OWN if any(topic.startswith(f"{wire.PREFIX}{kind}") for topic in topics))
         try:
             self._recovery = Recovery(endpoint, control, topics, keys)
@@ -104,12 +106,21 @@ class Subscriber(Connection):
 
         Where messages are missing it takes longer, until the daemon has answered or not.
         """
+        self._pauses.enter()
+        try:
+            return self._next(timeout)
+        finally:
+            self._pauses.leave()
+
+    def _next(self, timeout: float) -> Message:
+        """Raises TimeoutError."""
         until = time.monotonic() + timeout
         while True:
             for message in self._ready:
                 if not self._known.knows(message):
                     return message
                 self.duplicates += 1
+            waited = not self._socket.poll(0)
             parts = self._receive(until - time.monotonic())
             if not parts:
                 raise TimeoutError(f"{self.endpoint}: nothing came for {timeout:g} s; is the daemon running?")
@@ -119,7 +130,9 @@ class Subscriber(Connection):
                 self.malformed += 1
                 continue
             self._heard_at = time.monotonic()
-            missing = self._ledger.follow(message)
+            if waited and message.run == self._ledger.run:
+                self._pauses.forget()
+            missing = self._ledger.follow(message, self._pauses.longest_s)
             if isinstance(message.body, Hello):
                 self._recovery.hear(message.body.control)
             elif isinstance(message.body, Beat) and self._ledger.in_doubt:

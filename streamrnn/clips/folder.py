@@ -9,11 +9,12 @@ from pathlib import Path
 
 from streamrnn import disk
 from streamrnn.clips import ClipsConfig
-from streamrnn.clips.clip import RECORD, STEM, Clip, id_of, told_at
+from streamrnn.clips.clip import RECORD, STATE, STEM, Clip, id_of, told_at
 from streamrnn.errors import DeviceError
 from streamrnn.files import lossless
 
 _PART = ".part"
+_SUFFIXES = (RECORD, STATE, *lossless.SUFFIXES)
 _DAY_S = 86_400.0
 
 
@@ -54,12 +55,14 @@ class Folder:
             return
         suffix, data = lossless.encode(clip.samples, clip.rate)
         record = clip.record(stem + suffix)
-        size = len(data) + len(record)
+        states = clip.states(record, data)
+        size = len(data) + len(record) + sum(len(each) for each in states)
         if size > self._config.max_bytes:
             raise OSError(0, f"a clip has {size} bytes, more than max_bytes")
         self._let_go(1, size)
         # The record last: where it stands the samples do; samples alone were left by a daemon that was killed.
-        files = [(self._directory / (stem + suffix), data), (self._directory / (stem + RECORD), record)]
+        named = [(suffix, data), *((STATE, each) for each in states), (RECORD, record)]
+        files = [(self._directory / (stem + ending), contents) for ending, contents in named]
         try:
             for path, contents in files:
                 disk.write_out(_part(path), contents)
@@ -101,7 +104,7 @@ class Folder:
             if not full and told_at(stem) >= oldest:
                 return
             # The record first: samples alone are tidied up, a record alone would name what is not there.
-            for suffix in (RECORD, *lossless.SUFFIXES):
+            for suffix in _SUFFIXES:
                 (self._directory / (stem + suffix)).unlink(missing_ok=True)
             total -= self._clips.pop(stem)
             self.removed += 1
@@ -123,7 +126,7 @@ def _part(path: Path) -> Path:
 def _stem(name: str) -> str:
     """The stem of a file of a clip by its name; "" of any other file."""
     stem, dot, suffix = name.rpartition(".")
-    if f"{dot}{suffix}" not in (RECORD, *lossless.SUFFIXES) or not STEM.fullmatch(stem):
+    if f"{dot}{suffix}" not in _SUFFIXES or not STEM.fullmatch(stem):
         return ""
     try:
         told_at(stem)

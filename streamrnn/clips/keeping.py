@@ -7,14 +7,18 @@ be kept is counted and announced as what a sink has lost.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from streamrnn import resampling, snapshot
+from streamrnn.bundle import Bundle
 from streamrnn.calls import CallError
 from streamrnn.chunk import Chunk, Gap, Opened
 from streamrnn.clips import ClipsConfig
@@ -26,6 +30,7 @@ from streamrnn.events import Heard
 from streamrnn.metrics import Meter
 from streamrnn.sessions import Counts
 from streamrnn.sinks import Sink
+from streamrnn.snapshot import Snapshot
 from streamrnn.wire import Message, Name
 
 IDLE_S = 30.0  # a clip waits so long for a stream that does not go on
@@ -35,6 +40,10 @@ _LOOK_S = 1.0
 _WAITING, _QUEUE_SHARE = 64, 4
 _NO_MEMORY = "memory_bytes is used up"
 _TOO_SLOW = "the disk is too slow"
+
+
+Taken = Callable[[Sequence[str]], Mapping[str, Snapshot]]
+"""All that is remembered now of those of these streams of which no sample waits to be heard."""
 
 
 class OfStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +74,7 @@ class Clips(Sink):
         self.taps: tuple[Clips, ...] = (self,) if config.directory else ()
         self._config, self._meter = config, meter
         self._folders: tuple[Folder, ...] = ()
+        self._bundles: dict[str, tuple[str, int]] = {}  # by sha: where it was read from, and the rate it takes
         self._asked: dict[str, bool] = {}  # what was said over control of a stream
         self._opened: dict[str, Opened] = {}
         self._tapes: dict[str, list[Tape]] = {}  # by stream: those that are over and not told out, and the open one
@@ -89,6 +99,12 @@ class Clips(Sink):
             self._thread.start()
         return self.taps
 
+    def know(self, bundles: Iterable[Bundle]) -> None:
+        """These may tell events from now on; from any thread."""
+        self._bundles = self._bundles | {
+            each.sha: (os.path.abspath(each.path), each.recognizer.rate) for each in bundles
+        }
+
     def listed(self) -> dict[str, Any]:
         """What there is, as JSON."""
         self._check_asked_for()
@@ -104,11 +120,13 @@ class Clips(Sink):
             "streams": sorted(stream for stream in self._opened if self._is_on(stream)),
         }
 
-    def opened(self, item: Opened, counts: Counts) -> None:
+    def opened(self, item: Opened, counts: Counts, taken: Taken) -> None:
         """A stream begins, and its counts then."""
         self._opened[item.stream] = item
         if self._is_on(item.stream):
             self._begin(item, counts)
+            for tape in self._tapes.get(item.stream, [])[-1:]:
+                self._remember(item.stream, tape, taken)
 
     def heard(self, item: Chunk | Gap, counts: Counts) -> None:
         """What the engine was given of a stream, and its counts then."""
@@ -132,14 +150,15 @@ class Clips(Sink):
             self._touched.add(stream)
         self._cut_whole(stream)
 
-    def settle(self) -> None:
+    def settle(self, taken: Taken) -> None:
         """All that came has been heard and told: what nothing can ask for any more is forgotten."""
         for stream in self._touched:
             for tape in self._tapes.pop(stream, []):
-                if tape.over:
-                    self._reserved -= self._bytes(tape.rate, tape.channels)
-                else:
+                self._reserved -= tape.nbytes
+                if not tape.over:
                     tape.trim()
+                    self._reserved += tape.nbytes
+                    self._remember(stream, tape, taken)
                     self._tapes[stream] = [tape]
         self._touched.clear()
 
@@ -208,8 +227,7 @@ class Clips(Sink):
         self._check_asked_for()
         self._asked[stream] = False
         self._waiting.pop(stream, None)
-        for tape in self._tapes.pop(stream, []):
-            self._reserved -= self._bytes(tape.rate, tape.channels)
+        self._reserved -= sum(tape.nbytes for tape in self._tapes.pop(stream, []))
         return {"stream": stream, "clips": False}
 
     def _check_asked_for(self) -> None:
@@ -217,18 +235,24 @@ class Clips(Sink):
             raise CallError("no_clips", "the config keeps no clips; give it clips.directory")
 
     def _begin(self, item: Opened, counts: Counts) -> None:
-        size = self._bytes(item.rate, item.channels)
+        size = Tape.size(item.rate, item.channels, self._spans(item.rate))
         if self._reserved + size <= self._config.memory_bytes:
             self._reserved += size
             tape = Tape(item.rate, item.channels, self._spans(item.rate), counts)
             self._tapes.setdefault(item.stream, []).append(tape)
 
+    def _remember(self, stream: str, tape: Tape, taken: Taken) -> None:
+        """Keep what is remembered of a stream now, if it is due and there is room for it."""
+        for now in taken([stream]).values() if tape.due else ():
+            if self._reserved + snapshot.size(now) <= self._config.memory_bytes:
+                self._reserved -= tape.nbytes
+                tape.snapshots.take(now)
+                self._reserved += tape.nbytes
+
     def _spans(self, rate: int) -> Spans:
         config = self._config
-        return Spans(*(round(seconds * rate) for seconds in (config.before_s, config.after_s, config.longest_s)))
-
-    def _bytes(self, rate: int, channels: int) -> int:
-        return Tape.size(rate, channels, self._spans(rate))
+        seconds = (config.before_s, config.after_s, config.longest_s, config.state_every_s)
+        return Spans(*(round(each * rate) for each in seconds))
 
     def _cut_whole(self, stream: str, now: float = 0.0) -> None:
         """Cut the clips of a stream to which nothing more can come, and those that were due before `now`."""
@@ -241,18 +265,20 @@ class Clips(Sink):
                 self._cut(event)
 
     def _cut(self, event: _Event) -> None:
-        clips = event.tape.cut(event.message, event.heard, event.text)
+        bundle, rate = self._bundles.get(event.message.bundle.sha, ("", event.heard.rate))
+        delay = resampling.delay(event.heard.rate, rate)
+        clips = event.tape.cut(event.message, event.heard, event.text, bundle, delay)
         if not clips:
             self._lose("its samples were not kept any more")
         for clip in clips:
             waiting = self._handed - self._let_go
             # One that is larger than all that may wait is taken where none does.
-            if waiting and waiting + clip.samples.nbytes > self._config.memory_bytes // _QUEUE_SHARE:
+            if waiting and waiting + clip.nbytes > self._config.memory_bytes // _QUEUE_SHARE:
                 self._lose(_TOO_SLOW)
                 continue
             try:
                 self._queue.put_nowait(clip)
-                self._handed += clip.samples.nbytes
+                self._handed += clip.nbytes
             except queue.Full:
                 self._lose(_TOO_SLOW)
 
@@ -277,5 +303,5 @@ class Clips(Sink):
             except OSError as error:
                 self._reason = error.strerror or str(error)
                 self._unwritten += 1
-            self._let_go += clip.samples.nbytes
+            self._let_go += clip.nbytes
         folder.close()

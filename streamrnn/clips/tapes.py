@@ -10,6 +10,7 @@ import numpy as np
 
 from streamrnn.chunk import Chunk, Samples
 from streamrnn.clips.clip import END, GAP, IDLE, LONGEST, START, Clip
+from streamrnn.clips.snapshots import Snapshots
 from streamrnn.events import Heard
 from streamrnn.sessions import Counts, usable
 from streamrnn.wire import Message
@@ -20,15 +21,19 @@ _RUNS = 64  # of one stream; of one that loses samples all the time the oldest g
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """How far clips of a stream reach, in samples: before an event, after it, and from its start until it is told."""
+    """How far clips of a stream reach, in samples: before an event, after it, and from its start until it is told.
+
+    What is remembered is kept at samples that are `state_every` apart, 0 for never.
+    """
 
     before: int
     after: int
     longest: int
+    state_every: int = 0
 
     def room(self, rate: int) -> int:
         """So many samples are kept: those of a clip, and of the second in which an event may still be told again."""
-        return self.before + self.longest + self.after + rate
+        return self.state_every + self.before + self.longest + self.after + rate
 
 
 class Run:
@@ -79,11 +84,23 @@ class Tape:
         self._counts = counts
         self._block = max(1, rate // _BLOCKS_A_SECOND)
         self._runs = [Run(counts.expected, channels, self._block, START)]
+        self.snapshots = Snapshots()
 
     @staticmethod
     def size(rate: int, channels: int, spans: Spans) -> int:
         """How much memory such a tape takes, beside what came since it was last trimmed."""
         return (spans.room(rate) + 2 * max(1, rate // _BLOCKS_A_SECOND)) * channels * 4
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes now, or may."""
+        return self.size(self.rate, self.channels, self.spans) + self.snapshots.nbytes
+
+    @property
+    def due(self) -> bool:
+        """Whether what is remembered of the stream is to be kept now."""
+        every = self.spans.state_every
+        return bool(every) and self._counts.expected >= self.snapshots.last + every
 
     def hear(self, chunk: Chunk, counts: Counts) -> None:
         """A chunk that the engine has taken, and its counts then."""
@@ -101,22 +118,34 @@ class Tape:
         self._break(counts.expected)
 
     def lose(self, counts: Counts) -> None:
-        """Samples are lost that the engine was told of, and its counts then."""
-        self._counts = counts
-        self._break(counts.expected)
+        """Samples are lost that the engine was told of, or all memory and no sample, and its counts then."""
+        before, self._counts = self._counts, counts
+        if counts.epoch == before.epoch:
+            self._break(counts.expected)
+        else:
+            self._begin(counts.expected)
 
-    def cut(self, message: Message, heard: Heard, text: bytes) -> tuple[Clip, ...]:
-        """The clip of an event, of what has come by now; none if its samples are not kept."""
+    def cut(self, message: Message, heard: Heard, text: bytes, bundle: str, delay: int) -> tuple[Clip, ...]:
+        """The clip of an event of a bundle read from `bundle`, of what has come by now; none if its samples are gone.
+
+        With it goes what was remembered before, if it was kept; and then all samples up to that with which the event
+        was told, of which a resampler may have waited for `delay` more.
+        """
         run = self._run(heard)
         asked = heard.start - self.spans.before, heard.end + self.spans.after
         told = message.t.sample - self.spans.longest - self.spans.before
         first, end = max(asked[0], told, run.first), min(asked[1], run.end)
         if first >= end:
             return ()
-        cut_before = "" if first == asked[0] else run.why if first == run.begin else LONGEST
+        snapshots = self.snapshots.before(first, (run.begin, run.first), message)
+        if snapshots:
+            first = min(first, *(each.expected for each in snapshots))
+            end = max(end, min(run.end, message.t.sample + delay))
+        cut_before = "" if first <= asked[0] else run.why if first == run.begin else LONGEST
         closed = GAP if run is not self._runs[-1] else END if self.over else IDLE
-        cut_after = "" if end == asked[1] else closed
-        return (Clip(message, text, first, self.rate, run.copy(first, end), cut_before, cut_after),)
+        cut_after = "" if end >= asked[1] else closed
+        samples = run.copy(first, end)
+        return (Clip(message, text, first, self.rate, samples, cut_before, cut_after, snapshots, bundle),)
 
     def whole(self, heard: Heard) -> bool:
         """Whether all has come that there will be for the clip of an event."""
@@ -129,6 +158,7 @@ class Tape:
         for run in self._runs:
             run.forget(least)
         self._runs = [each for each in self._runs[:-1] if each.end > least][-_RUNS:] + self._runs[-1:]
+        self.snapshots.forget(self._runs[0].first)
 
     def _run(self, heard: Heard) -> Run:
         """The run in which an event begins, or the oldest that is kept."""
@@ -141,4 +171,9 @@ class Tape:
     def _break(self, start: int) -> None:
         """What comes next is sample `start`: it follows the last one, or begins a run."""
         if self._runs[-1].end != start:
-            self._runs.append(Run(start, self.channels, self._block, GAP))
+            self._begin(start)
+
+    def _begin(self, start: int) -> None:
+        """A run of samples before which nothing is remembered."""
+        self._runs.append(Run(start, self.channels, self._block, GAP))
+        self.snapshots.anew(start)

@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.out and path != Path(arguments.bundle):
         raise ConfigError(f"{arguments.bundle}: is shipped and stays as it is; add --out BUNDLE")
     read = bundle.read(path)
-    recordings = in_split(read_data(arguments.data).recordings, arguments.split)
+    data = read_data(arguments.data).in_order(read.recognizer.config.inputs, read.recognizer.name)
+    recordings = in_split(data.recordings, arguments.split)
     unknown = check_labels(recordings, read.recognizer.config, arguments.data)
     if unknown:
         names = ", ".join(unknown)

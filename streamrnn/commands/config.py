@@ -37,9 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _describe(path: Path) -> str:
     """Which kind of config it is and what it holds. Raises ConfigError or BundleError."""
+    from streamrnn.assembly import check
     from streamrnn.config import load, naming
     from streamrnn.daemon_config import DaemonConfig
-    from streamrnn.service import check
     from streamrnn.summary import counted
     from streamrnn.training.plan import TrainingConfig
 

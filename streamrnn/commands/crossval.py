@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds", type=int, default=0, metavar="N", help="only N trainings, each leaves several out; default: one each"
     )
+    parser.add_argument(
+        "--splits", default="train", metavar="NAMES", help="train on what is left of these: train,dev (train)"
+    )
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="trainings at a time (2)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the bundles and their training logs here")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -63,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"training needs {error.name}, which is not installed; pip install 'streamrnn[train]'"
         ) from None
     plan = trial.load(arguments.config, arguments.overrides)
-    data = read_data(arguments.data)
+    data = crossval.taken(read_data(arguments.data), arguments.splits.split(","))
     keys = {"record": lambda recording: f"{recording.path.stem}-{recording.span[0]}"}
     key = keys.get(arguments.by, lambda recording: recording.group)
     with tempfile.TemporaryDirectory(prefix="streamrnn-crossval-") as temporary:

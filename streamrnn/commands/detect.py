@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streamrnn.commands import add_budget
-from streamrnn.events import Event, Forecast, Lost
+from streamrnn.events import Alarm, Event, Forecast, Lost
+from streamrnn.sinks.console import blame
 from streamrnn.wire import as_name
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
     serving = engine.serving(read)
-    recordings = [read_recording(path) for path in arguments.files]
+    inputs = serving.recognizer.config.inputs
+    recordings = [read_recording(path).in_order(inputs, serving.name) for path in arguments.files]
     for recording in recordings:
         check_channels(serving, recording)
     for recording in recordings:
@@ -80,7 +82,8 @@ def _line(event: Event) -> str:
     if isinstance(body, Lost):
         return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  gap: {body.reason}"
     said = "forecast" if isinstance(body, Forecast) else f"{body.score:.2f}"
-    return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  {body.label}  {said}"
+    why = f"  {blame(body)}" if isinstance(body, Alarm) else ""
+    return f"{body.start / body.rate:9.2f} {body.end / body.rate:9.2f} s  {body.label}  {said}{why}"
 
 
 def _json(path: Path, event: Event) -> str:

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from streamrnn import bundle, engine
-    from streamrnn.evaluation import comparing, hours
+    from streamrnn.evaluation import comparing, gallery, hours
     from streamrnn.evaluation.calibrating import in_split
     from streamrnn.evaluation.invariance import compare_chunks
     from streamrnn.evaluation.playing import BLOCK_S
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     read = bundle.with_budget(bundle.read(bundle.locate(arguments.bundle)), arguments.max_false_accepts_per_hour)
     serving = engine.serving(read)
-    data = read_data(arguments.data)
+    data = read_data(arguments.data).in_order(serving.recognizer.config.inputs, serving.name)
     recordings = choose_split(data.recordings, arguments.split) if arguments.split else list(data.recordings)
     _tell_negatives(recordings, serving, arguments.data)
     composed = _composed(arguments, in_split(data.recordings, arguments.split), serving) if arguments.hours else []
@@ -121,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         document["against"] = comparing.compare(result, theirs, against)
         written += comparing.lines(document["against"])
     if arguments.report:
+        document["gallery"] = gallery.drawn(serving, result)
         _write(arguments.report, document)
         written.append(f"  to read in a browser: {arguments.report / 'report.html'}")
     print(json.dumps(document, indent=1) if arguments.json else "\n".join(written))

@@ -63,7 +63,7 @@ def _listen(subscriber: Subscriber, arguments: argparse.Namespace) -> None:
     from streamrnn.sinks.console import describe
     from streamrnn.wire import Bye, Hello
 
-    run, told = "", False
+    run, last, told = "", "", False
     while True:
         try:
             message = subscriber.receive(math.inf if told else STALE_S)
@@ -74,7 +74,11 @@ def _listen(subscriber: Subscriber, arguments: argparse.Namespace) -> None:
                 _say(f"{arguments.endpoint}: no daemon answers yet; waiting for one")
             run, told = "", True
             continue
-        told = False
+        # In a log as well: who was told that it is away is told that it is not, and who was not that it is another run.
+        anew = f"{', ' if told else ''}started again" if last not in ("", message.run) else ""
+        if told or anew:
+            _say(f"{arguments.endpoint}: the daemon {'was ' if not told else 'is back' if last else 'answers'}{anew}")
+        last, told = message.run, False
         for loss in subscriber.take_losses():
             _say(str(loss))
         body = message.body

@@ -14,18 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamrnn.errors import ConfigError, RecordingError, UserError
+from streamrnn.errors import ConfigError, DeviceError, RecordingError, StreamError, UserError
 
 if TYPE_CHECKING:
     from streamrnn.chunk import Samples
+    from streamrnn.client import Pusher
     from streamrnn.sources import Source
 
 _LARGEST_RANDOM = 5000
-_PATIENCE_S = 10.0  # a daemon may be starting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is sent, as which stream, to whom and how fast."""
+    from streamrnn.client.pusher import TIMEOUT_S
     from streamrnn.ingest import ENDPOINT
 
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for raw PCM from standard input")
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fastest",
         help="as fast as it was recorded, not as fast as possible",
     )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help="how long a daemon may be away, as in a restart; inf: for ever; default %(default)g",
+    )
     parser.add_argument("--chunk", default="1024", metavar="SIZE|random", help="samples at once; random: 1 to 5000")
     parser.add_argument("--rate", type=int, default=16000, help="of raw PCM, in Hz; default %(default)s")
     parser.add_argument("--channels", type=int, default=1, help="of raw PCM; default %(default)s")
@@ -53,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamrnn.wire import check_name
 
     check_name(arguments.stream)
+    if not arguments.timeout > 0:
+        raise UserError(f"--timeout {arguments.timeout:g}: write seconds above 0, or inf")
     sizes = _sizes(arguments.chunk)
     items = _source(arguments).items()
     opened = next(items)
@@ -62,20 +72,35 @@ def run(arguments: argparse.Namespace) -> int:
         stream=arguments.stream,
         rate=opened.rate,
         channels=opened.channels,
-        timeout=_PATIENCE_S,
+        timeout=arguments.timeout,
         waiting=_say,
         keys=arguments.keys,
     ) as pusher:
         sent = 0
-        for item in items:
-            if isinstance(item, Chunk):
-                sent += len(item.samples)
-                for samples in _cut(item.samples, sizes):
-                    pusher.push(samples)
+        try:
+            for item in items:
+                if isinstance(item, Chunk):
+                    sent += len(item.samples)
+                    for samples in _cut(item.samples, sizes):
+                        pusher.push(samples)
+            pusher.end()
+        except (DeviceError, StreamError) as error:
+            raise type(error)(f"{_told(arguments.stream, pusher, sent, opened.rate)}: {error}") from None
     if not sent:
         raise RecordingError(f"{arguments.file}: no samples came; look at what writes them")
-    _say(f"{arguments.stream}: {sent / opened.rate:.2f} s sent and heard")
+    _say(_told(arguments.stream, pusher, sent, opened.rate))
     return 0
+
+
+def _told(stream: str, pusher: Pusher, sent: int, rate: int) -> str:
+    """What became of the samples that were read, for people."""
+    taken = min(sent, pusher.taken)
+    left, seconds = sent - taken, f"{taken / rate:.2f} s"
+    said = f"all {sent} samples ({seconds}) were delivered"
+    if left:
+        said = f"{taken} samples ({seconds}) were delivered, {left} that were read ({left / rate:.2f} s) were not"
+    away = f", the daemon was away {pusher.restarts} times" if pusher.restarts > 1 else ", the daemon was away once"
+    return f"{stream}: {said}{away if pusher.restarts else ''}"
 
 
 def _say(line: str) -> None:

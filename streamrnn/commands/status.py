@@ -42,13 +42,25 @@ def _condition(source: dict[str, Any]) -> str:
     return f"{source['condition'] or 'open'}{drift}"
 
 
+def _inputs(channels: list[dict[str, str]]) -> str:
+    told = ", ".join(f"{each['name']} ({each['unit']})" if each.get("unit") else each["name"] for each in channels)
+    return f", takes {told}" if told else ""
+
+
+def _troubles(stream: dict[str, Any]) -> list[str]:
+    """What is to be said of a stream's rows and channels."""
+    rows = ", ".join(f"{n} {name}" for name, n in stream.get("grid", {}).items() if n)
+    told = [f"{stream['stream']}: of its rows {rows}"] if rows else []
+    return told + [f"{stream['stream']}: channel {name} {state}" for name, state in stream["channels"].items()]
+
+
 def lines(status: dict[str, Any]) -> list[str]:
     """A status for people."""
     told = [
         f"streamrnn {status['version']}, run {status['run']}, up {status['uptime_s']:g} s, "
         f"generation {status['generation']}"
     ]
-    told += [f"bundle {each['name']} {each['sha'][:12]}" for each in status["bundles"]]
+    told += [f"bundle {each['name']} {each['sha'][:12]}{_inputs(each['inputs'])}" for each in status["bundles"]]
     told += [
         f"shadow {each['name']} {each['sha'][:12]} beside {each['beside']}: {each['agreed']} agreed, "
         f"{each['only_serving']} only serving, {each['only_shadow']} only shadow"
@@ -72,5 +84,6 @@ def lines(status: dict[str, Any]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         *told,
+        *(trouble for each in status["streams"] for trouble in _troubles(each)),
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
     ]

@@ -60,10 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = train(job, start)
     metrics = bundle.passport["metrics"]
     print(f"{bundle.path}  sha {bundle.sha[:12]}  {bundle.path.stat().st_size / 2**20:.1f} MB")
-    print(
-        f"judged on held-out recordings at step {metrics['best_step']}: "
-        f"{100 * metrics['judged_accuracy']:.1f} % of labelled frames right"
-    )
+    right = f"{100 * metrics['judged_accuracy']:.1f} % of labelled frames right"
+    of_loss = f"loss {metrics['judged_loss']:.3f}; eval sets its forecasts beside persistence and an autoregression"
+    said = of_loss if bundle.recognizer.forecasts else right
+    print(f"judged on held-out recordings at step {metrics['best_step']}: {said}")
     print(f"next: streamrnn eval {bundle.path} --data DIR")
     return 0
 

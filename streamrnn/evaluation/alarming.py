@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from streamrnn import decoders
-from streamrnn.alarms import AlarmConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation import intervals, nab
@@ -19,6 +18,7 @@ from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.run import Stream, said_in
 from streamrnn.evaluation.sweep import COARSE, swept, thresholds
 from streamrnn.operating import Det, Point
+from streamrnn.watching import WatchConfig
 
 _WHOLE = "all"
 
@@ -91,7 +91,7 @@ def measure(
     anomalies are the negatives. Raises RecordingError where no anomaly is labelled.
     """
     config = serving.recognizer.config.decoder
-    assert isinstance(config, AlarmConfig)
+    assert isinstance(config, WatchConfig)
     words = {each.path: said_in(each, serving.recognizer.config) for each in recordings}
     if not any(words.values()):
         raise RecordingError("no anomaly is labelled in the data; without one nobody knows what a threshold misses")

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from streamrnn import operating
-from streamrnn.alarms import AlarmConfig
 from streamrnn.bundle import Bundle, with_own_thresholds
 from streamrnn.engine import serving
 from streamrnn.errors import ConfigError
@@ -21,6 +20,7 @@ from streamrnn.evaluation.run import choose_split
 from streamrnn.evaluation.stock import gather
 from streamrnn.evaluation.sweep import measure, to_be_heard
 from streamrnn.operating import Det
+from streamrnn.watching import WatchConfig
 
 BUDGETS = (0.1, 0.5, 1.0, 5.0)  # false accepts an hour that people ask for
 _STREAM_HOURS = 0.5
@@ -46,7 +46,7 @@ def calibrate(
     data without words or without negatives, ConfigError for a bundle that cannot be measured so.
     """
     served = serving(with_own_thresholds(bundle))
-    if isinstance(served.recognizer.config.decoder, AlarmConfig):
+    if isinstance(served.recognizer.config.decoder, WatchConfig):
         seconds = sum(each.seconds for each in calibration.recordings)
         return alarming.measure(served, calibration.recordings, lambda part: heard(part, seconds))
     stock = gather(calibration.recordings, served.recognizer.config)

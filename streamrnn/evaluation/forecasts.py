@@ -39,7 +39,8 @@ def document(serving: Serving, judged: Sequence[Playable], all_there_is: Sequenc
     recognizer = serving.recognizer
     train = [each for each in all_there_is if each.split in ("train", "")]
     learnt = [_values(recognizer, posteriors(serving, each)) for each in train]
-    weights = fit(learnt, lags(recognizer), _head(recognizer).steps)
+    nothing = np.zeros((0, _head(recognizer).channels))
+    weights = fit(learnt or [nothing], lags(recognizer), _head(recognizer).steps)
     values = np.concatenate(learnt) if learnt else np.zeros((0, 1))
     spread = values.std(axis=0) if len(values) else np.ones(1)
     sums: dict[str, float] = {}
@@ -51,6 +52,8 @@ def document(serving: Serving, judged: Sequence[Playable], all_there_is: Sequenc
     if not count:
         return {"frames": 0}
     head = _head(recognizer)
+    if not learnt:
+        del sums["autoregression"]  # fitted on nothing it would stand for nothing
     return {
         "steps": head.steps,
         "frames": count // head.channels,

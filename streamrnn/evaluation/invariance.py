@@ -17,7 +17,7 @@ from streamrnn.events import Event, Heard, same
 # Primes, so that no multiple of a hop comes back soon; the first is a single sample at most rates.
 ODD_CHUNKS_S = (0.0001, 0.0437, 0.0073, 0.1013, 0.3511, 0.0191)
 _RECORDINGS = 12
-_LONGEST_S = 60.0
+_LONGEST_S, _FRAMES = 60.0, 4000  # whichever is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,14 @@ class Invariance:
 
 
 def compare_chunks(serving: Serving, recordings: Sequence[Playable]) -> Invariance:
-    """Play up to twelve of the recordings, evenly chosen, and of each the first minute. Raises RecordingError."""
+    """Play up to twelve of the recordings, evenly chosen, and of each the first minute, or its first 4000 frames.
+
+    Raises RecordingError.
+    """
+    longest_s = max(_LONGEST_S, _FRAMES / serving.recognizer.frame_rate)
     events = [recording for recording in recordings if recording.labelled == "events"]
     chosen = events[:: -(-len(events) // _RECORDINGS) or 1]
-    plays = [Play(recording, recording.rate // 2, _LONGEST_S) for recording in chosen]
+    plays = [Play(recording, recording.rate // 2, longest_s) for recording in chosen]
     whole = play(serving, plays, BLOCK_S)
     odd = play(serving, plays, ODD_CHUNKS_S)
     differences = (
@@ -44,7 +48,7 @@ def compare_chunks(serving: Serving, recordings: Sequence[Playable]) -> Invarian
     )
     return Invariance(
         recordings=len(plays),
-        seconds=sum(min(recording.seconds, _LONGEST_S) for recording in chosen),
+        seconds=sum(min(recording.seconds, longest_s) for recording in chosen),
         events=sum(len(each) for each in whole),
         difference=next(differences, ""),
     )

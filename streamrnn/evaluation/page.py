@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from streamrnn.config import convert
-from streamrnn.evaluation import hour_section, sections
+from streamrnn.evaluation import alarm_section, gallery_section, hour_section, sections
 from streamrnn.evaluation.advice.finding import Finding
 from streamrnn.evaluation.advice.rules import findings
-from streamrnn.evaluation.report import TITLES
+from streamrnn.evaluation.report import TITLES, of_alarms
 from streamrnn.evaluation.sentences import MEANINGS, believed, duration, judged, number, outcome, percent
 from streamrnn.evaluation.style import STYLE
 from streamrnn.operating import Det
@@ -19,9 +19,19 @@ from streamrnn.operating import Det
 def page(document: dict[str, Any]) -> str:
     """The HTML of a report; no script, no font, no picture from elsewhere."""
     name = escape(document["bundle"]["name"])
-    parts = (
+    parts = alarm_section.parts(document) if of_alarms(document) else _parts(document)
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}: report</title><style>{STYLE}</style>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _parts(document: dict[str, Any]) -> Sequence[str]:
+    return (
         _summary(document),
         _figures(document),
+        gallery_section.section(document.get("gallery", [])),
         sections.said_and_heard(document),
         sections.moments(document["labels"]),
         sections.trade_off(convert(document["det"], Det), document),
@@ -33,11 +43,6 @@ def page(document: dict[str, Any]) -> str:
         sections.mistakes(document["mistakes"]),
         sections.how(document),
     )
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name}: report</title><style>{STYLE}</style>"
-    )
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
 def _summary(document: dict[str, Any]) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from streamrnn import files
+from streamrnn.channels import order_of
 from streamrnn.chunk import Samples
-from streamrnn.errors import RecordingError
+from streamrnn.errors import RecordingError, StreamError
 from streamrnn.evaluation.manifest import MANIFEST, NOISE, Mark, NoiseMark, Row, read_manifest, read_marks, read_noise
 from streamrnn.evaluation.playable import Noise, Segment
+from streamrnn.events import Channel
 from streamrnn.files.sound import Header
 
 # Names that data sets give to the samples that nobody has labelled.
@@ -37,6 +39,8 @@ class Recording:
     span: tuple[int, int]
     labelled: Literal["events", "samples"]
     noises: tuple[Noise, ...] = ()
+    names: tuple[str, ...] = ()  # of its channels as they stand in the file, if it names them
+    order: tuple[int, ...] = ()  # in which they are read, if another is wanted
 
     @property
     def length(self) -> int:
@@ -50,11 +54,26 @@ class Recording:
 
     def samples(self) -> Samples:
         """Its samples, read now: float32 `(time, channels)`. Raises RecordingError, also where one is not finite."""
-        return files.read(self.path, *self.span)
+        return self._ordered(files.read(self.path, *self.span))
 
     def blocks(self, length: int) -> Iterator[Samples]:
         """The same in blocks of at most `length` samples, so that an hour of sound never stands in memory."""
-        return files.blocks(self.path, *self.span, length)
+        return map(self._ordered, files.blocks(self.path, *self.span, length))
+
+    def in_order(self, wanted: Sequence[Channel], taker: str) -> Recording:
+        """The same with its channels as a recognizer takes them, by their names, if both have some.
+
+        Raises RecordingError if they are not the same names.
+        """
+        if not wanted or not self.names:
+            return self
+        try:
+            return replace(self, order=order_of(str(self.path), self.names, wanted, taker))
+        except StreamError as error:
+            raise RecordingError(str(error)) from None
+
+    def _ordered(self, samples: Samples) -> Samples:
+        return samples[:, list(self.order)] if self.order else samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +92,10 @@ class Dataset:
     recordings: tuple[Recording, ...]
     left_out: tuple[LeftOut, ...]
 
+    def in_order(self, wanted: Sequence[Channel], taker: str) -> Dataset:
+        """The same with channels as a recognizer takes them, see Recording. Raises RecordingError."""
+        return replace(self, recordings=tuple(each.in_order(wanted, taker) for each in self.recordings))
+
 
 def read_audio(path: Path) -> tuple[Samples, int]:
     """The samples of a file, float32 `(time, channels)`, and its rate in Hz. Raises RecordingError, also for NaN."""
@@ -83,7 +106,7 @@ def read_audio(path: Path) -> tuple[Samples, int]:
 def read_recording(path: Path) -> Recording:
     """A file without labels, of which only the header has been read. Raises RecordingError."""
     header = files.header(path)
-    return Recording(path, header.rate, header.channels, "", "", (), (0, header.length), "events")
+    return Recording(path, header.rate, header.channels, "", "", (), (0, header.length), "events", names=header.names)
 
 
 def read_folder(path: Path) -> list[Recording]:
@@ -236,6 +259,7 @@ def _recording(
         segments=_joined(segment for segment in segments if segment.label.lower() not in _UNLABELLED),
         span=span,
         labelled="samples" if by_sample else "events",
+        names=header.names,
     )
 
 

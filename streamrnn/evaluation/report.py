@@ -37,6 +37,15 @@ TITLES = {
 }
 
 
+# The same of alarms.
+ALARM_TITLES = {"miss_rate": "anomalies missed", "false_accepts_per_hour": "false alarms an hour"}
+
+
+def of_alarms(document: dict[str, Any]) -> bool:
+    """Whether a report is of a bundle that raises alarms, rather than of words."""
+    return bool(document["decoder"]["kind"] == "alarm")
+
+
 def report(
     result: Result,
     serving: Serving,
@@ -112,7 +121,8 @@ def lines(document: dict[str, Any]) -> list[str]:
     written = [f"{head}, {document['seconds'] / 60:.1f} min, {distinct}, {where}"]
     for name, (title, form) in TITLES.items():
         if name in document["estimates"] and (name, document["measured_on"][name]) != ("accuracy", "frames"):
-            written.append(f"  {title:<30} {_said(name, document['estimates'][name])}")
+            called = ALARM_TITLES.get(name, title) if of_alarms(document) else title
+            written.append(f"  {called:<30} {_said(name, document['estimates'][name])}")
             spread = document["spreads"].get(name)
             if spread and 1 < spread["units"] < document["estimates"][name]["of"]:
                 low, high = form.format(spread["low"]), form.format(spread["high"])
@@ -122,7 +132,8 @@ def lines(document: dict[str, Any]) -> list[str]:
         written.append(f"  {document['proven']['sentence']}")
     if document["delay_s"]:
         delays = ", ".join(f"{name} {value:+.2f} s" for name, value in document["delay_s"].items())
-        written.append(f"  {'decided after the word by':<30} {delays}")
+        after = "told after it began by" if of_alarms(document) else "decided after the word by"
+        written.append(f"  {after:<30} {delays}")
     if document["reliability"]:
         error = value_line("{:.1%}", document["reliability"]["error"]).rpartition(";")[0]
         written.append(f"  {'posteriors are off by':<30} {error}; {document['reliability']['frames']} frames)")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.alarms import AlarmConfig
 from streamrnn.backends import Array, ArrayState
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
@@ -25,6 +24,7 @@ from streamrnn.evaluation.recordings import Recording
 from streamrnn.evaluation.reliability import Reliability, reliability, taught
 from streamrnn.events import Event, Heard
 from streamrnn.recognizer import BACKGROUND, Recognizer, RecognizerConfig, label_of
+from streamrnn.watching import WatchConfig
 
 # A recording of one word and at most this long is a clip; a longer one is a stream with a word in it.
 _LONGEST_CLIP_S = 10.0
@@ -52,7 +52,8 @@ class Stream:
 
     `sources` names what each word was taken from, "" where nobody says. `until` is when the stream ended, with the
     silence that follows a clip. `norms` are those of the hidden state, every few seconds. Of alarms `heard` has what
-    was told at once, and `extents` how far each was seen to reach in the end.
+    was told at once, and `extents` how far each was seen to reach in the end. `due` is from when on the delay of
+    each word counts: when it ends, which is what none means, and of an anomaly when it begins.
     """
 
     recording: Playable
@@ -65,16 +66,16 @@ class Stream:
     until: float = math.inf
     norms: Norms = field(default_factory=Norms)
     extents: tuple[Interval, ...] = ()
+    due: tuple[float, ...] = ()
 
     @property
     def delays(self) -> list[float]:
-        """Seconds of the stream from the end of each word that was hit to when the event could be known.
+        """Seconds of the stream from when each word that was hit was `due` to when the event could be known.
 
         Words are left out that only the end of the stream decided: how long they would have taken nobody knows.
         """
-        return [
-            self.decided[h] - self.said[s].end for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9
-        ]
+        due = self.due or tuple(each.end for each in self.said)
+        return [self.decided[h] - due[s] for s, h in self.matching.hits if self.decided[h] < self.until - 1e-9]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def evaluate(
     """
     config = serving.recognizer.config
     # Before a word is silence; before a state of a body or a machine is another one, and zeros would be a third.
-    margin_s = 0.0 if isinstance(config.decoder, (SegmentsConfig, AlarmConfig)) else _MARGIN_S
+    margin_s = 0.0 if isinstance(config.decoder, (SegmentsConfig, WatchConfig)) else _MARGIN_S
     for recording in recordings:
         check_channels(serving, recording)
     by_sample = [recording for recording in recordings if recording.labelled == "samples"]
@@ -219,7 +220,7 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
     rate, said = played.recording.rate, said_in(played.recording, config)
     words = [segment for segment in played.recording.segments if label_of(config, segment.label) != BACKGROUND]
     bodies = [(event.kind, event.sample, event.body) for event in events if isinstance(event.body, Heard)]
-    alarms = isinstance(config.decoder, AlarmConfig)
+    alarms = isinstance(config.decoder, WatchConfig)
     # An alarm is told when it is raised and, as a segment, when it is over.
     detections = [(sample, body) for kind, sample, body in bodies if not alarms or kind == "alarm"]
     heard, extents = (
@@ -245,6 +246,7 @@ def judge(played: Play, events: Sequence[Event], norms: Norms, config: Recognize
         until=(played.recording.length + played.margin) / rate,
         norms=norms,
         extents=extents,
+        due=tuple(each.start if alarms else each.end for each in said),
     )
 
 

@@ -47,6 +47,13 @@ svg .bar, svg .mark { fill: var(--accent); } svg .second { fill: var(--second); 
 svg .faint { stroke: var(--accent); stroke-opacity: .35; } svg .band { fill: var(--accent); fill-opacity: .18; }
 svg .curve, svg .markline { fill: none; stroke: var(--accent); stroke-width: 1.5; }
 svg .secondline { fill: none; stroke: var(--second); stroke-width: 1.5; }
+svg .thirdline { fill: none; stroke: var(--good); stroke-width: 1.5; }
+svg .truth { fill: var(--doubt); fill-opacity: .22; } svg .alarm { stroke: var(--bad); stroke-width: 1.2; }
+svg .alarmhead { fill: var(--bad); }
+svg .label0 { fill: #2563a8; } svg .label1 { fill: #b35c00; } svg .label2 { fill: #1a7f4b; }
+svg .label3 { fill: #8e44ad; }
+svg .label4 { fill: #a8325c; } svg .label5 { fill: #00707a; } svg .label6 { fill: #6b5b00; }
+svg .label7 { fill: #54606b; }
 svg .ring { fill: none; stroke: var(--second); stroke-width: 2; }
 svg .cell { fill: var(--ground); } svg .good { fill: var(--good); } svg .bad { fill: var(--bad); }
 @media print { :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --ground: #eee;

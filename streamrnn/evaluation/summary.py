@@ -74,9 +74,11 @@ def summary(data: Dataset, config: RecognizerConfig) -> Summary:
     """Read every recording once and sum up. Raises RecordingError if none is usable for the recognizer."""
     left_out = list(data.left_out)
     looks: list[tuple[Recording, _Look]] = []
-    for recording in data.recordings:
+    for each in data.recordings:
+        recording = each
         try:
             _check_channels(recording, config)
+            recording = recording.in_order(config.inputs, config.name)
             looks.append((recording, _look(recording)))
         except RecordingError as error:
             labels = tuple(segment.label for segment in recording.segments)

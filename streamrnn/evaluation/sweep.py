@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from streamrnn import decoders
-from streamrnn.alarms import AlarmConfig
 from streamrnn.decoders import Decoder, SmoothedConfig
 from streamrnn.engine import Serving
 from streamrnn.errors import ConfigError, RecordingError
@@ -27,6 +26,7 @@ from streamrnn.operating import Det, Point
 from streamrnn.pool import is_real, told
 from streamrnn.recognizer import Recognizer
 from streamrnn.resampling import to_source
+from streamrnn.watching import WatchConfig
 
 # Streams at a time: more are hardly faster, and each holds a scene in memory.
 _ROWS = 8
@@ -189,7 +189,7 @@ def _batch(
     recognizer: Recognizer = serving.recognizer
     samples = to_source(length, recognizer.rate, rate)
     # An alarm is told when it is raised and, as a segment, when it is over.
-    kinds = ("alarm",) if isinstance(recognizer.config.decoder, AlarmConfig) else ("detection", "segment")
+    kinds = ("alarm",) if isinstance(recognizer.config.decoder, WatchConfig) else ("detection", "segment")
     tracks = [fold.initial_track(len(streams)) for fold in folds]
 
     def keep(i: int, found: list[decoders.Found]) -> None:

@@ -25,7 +25,7 @@ def header(path: Path) -> Header:
         return arrays.npz_header(path)
     if suffix == ".csv":
         table = arrays.read_csv(path)
-        return Header(table.rate, table.samples.shape[1], len(table.samples))
+        return Header(table.rate, table.samples.shape[1], len(table.samples), table.names)
     raise RecordingError(f"{path}: {suffix or 'a name without ending'} is not read; give {', '.join(SUFFIXES)}")
 
 

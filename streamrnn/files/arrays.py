@@ -6,7 +6,7 @@ import csv
 import sys
 import zipfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.chunk import Samples
+from streamrnn.chunk import Samples, Times
 from streamrnn.errors import RecordingError
 from streamrnn.files.sound import HIGHEST_RATE, Header
+from streamrnn.instants import nanoseconds
 
 TIME_COLUMNS = ("time", "timestamp")
 LABEL_COLUMN = "label"
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _ROUNDED = 1e-6  # a rate that was reckoned as 1 / 0.02 is off by less, as a share of it
 _OFF = 0.1  # clocks that drift and times that are rounded are off by less, as a share of the rate
 
@@ -29,12 +31,43 @@ class Table:
     """A sensor CSV: rate in Hz, samples `(time, channels)` float32 and a label a row, "" where none is said.
 
     `step_s` is how many seconds lie between rows; where that is more than one, as between dates, rows are counted.
+    `names` are those of the columns of values.
     """
 
     rate: int
     samples: Samples
     labels: tuple[str, ...]
     step_s: float
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a sensor CSV, as they stand: samples `(time, channels)`, and of each when it was, in seconds."""
+
+    path: Path
+    samples: Samples
+    seconds: NDArray[np.float64]
+    written: tuple[str, ...]
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @property
+    def dates(self) -> bool:
+        """Whether the times are dates."""
+        return not _is_number(self.written[0])
+
+    def times(self, unit: str) -> Times:
+        """The same in nanoseconds, where numbers are of a unit. Raises RecordingError."""
+        try:
+            return np.array([_nanoseconds(each, unit) for each in self.written], np.int64)
+        except ValueError as error:
+            raise RecordingError(f"{self.path}: {error}; count from another moment") from None
+
+    def rate(self, times: Times) -> int:
+        """That of most steps from row to row. Raises RecordingError if it is near no whole number."""
+        steps = np.diff(times) / 1e9
+        return _rate(self.path, float(np.median(steps[steps > 0]))) if (steps > 0).any() else 1
 
 
 def npz_header(path: Path) -> Header:
@@ -90,6 +123,14 @@ def read_csv(path: Path, declared: int = 0) -> Table:
     The rate is the `declared` one, or that of most steps from row to row, which must be near a whole number. Dates that
     are more than a second apart, the rows of days or years, are counted instead: the rate is 1, a second is a row.
     """
+    rows = read_rows(path)
+    step = _step(path, rows.seconds)
+    rate = declared or (1 if rows.dates and step > 1.0 else _rate(path, step))
+    return Table(rate, rows.samples, rows.labels, step, rows.names)
+
+
+def read_rows(path: Path) -> Rows:
+    """A CSV whose first column is `time` or `timestamp`, a number or ISO 8601. Raises RecordingError."""
     columns, rows = _columns(path), _rows(path)
     if columns[0] not in TIME_COLUMNS:
         raise RecordingError(f"{path}: the first column is {columns[0]!r}; put `time` (seconds) or `timestamp` first")
@@ -98,6 +139,7 @@ def read_csv(path: Path, declared: int = 0) -> Table:
         raise RecordingError(f"{path}: no column of values beside {', '.join(columns)}; add at least one")
     label_place = columns.index(LABEL_COLUMN) if LABEL_COLUMN in columns else -1
     times: list[float] = []
+    written: list[str] = []
     values: list[list[float]] = []
     labels: list[str] = []
     for line, row in enumerate(rows, start=2):
@@ -110,13 +152,28 @@ def read_csv(path: Path, declared: int = 0) -> Table:
             values.append([float(row[place]) for place in places])
         except ValueError:
             raise RecordingError(f"{path} line {line}: {','.join(row)!r} is not all numbers; mend the row") from None
+        written.append(row[0].strip())
         labels.append(row[label_place].strip() if label_place >= 0 else "")
     if not values:
         raise RecordingError(f"{path}: a header and no rows; take the file out")
-    step = _step(path, np.array(times))
-    dates = not _is_number(next(row[0] for row in rows if row))
-    rate = declared or (1 if dates and step > 1.0 else _rate(path, step))
-    return Table(rate, np.array(values, dtype=np.float32), tuple(labels), step)
+    names = tuple(columns[place] for place in places)
+    return Rows(path, np.array(values, dtype=np.float32), np.array(times), tuple(written), tuple(labels), names)
+
+
+def npz_times(path: Path, unit: str) -> Times:
+    """The time of each sample of an NPZ: its array `t`, in a unit. Raises RecordingError."""
+    if "t.npy" not in _members(path):
+        raise RecordingError(f"{path}: no array 't', and a grid needs times; store t (time,) or take out `grid`")
+    t = _npz_array(path, "t").reshape(-1)
+    length = _npz_shape(path, "x")[0]
+    if len(t) != length or t.dtype.kind not in "iuf":
+        raise RecordingError(
+            f"{path}: t has {len(t)} times of type {t.dtype} for {length} samples; store a number each"
+        )
+    try:
+        return np.array([nanoseconds(each, unit) for each in t.tolist()], np.int64)
+    except ValueError as error:
+        raise RecordingError(f"{path}: t: {error}; mend the times") from None
 
 
 def _npz_shape(path: Path, name: str) -> tuple[int, ...]:
@@ -160,7 +217,7 @@ def _members(path: Path) -> list[str]:
             return archive.namelist()
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}; give the path of a recording") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError):  # or of a version of ZIP that nobody has written yet
         raise RecordingError(f"{path}: not an NPZ file; store x and fs with numpy.savez") from None
 
 
@@ -192,13 +249,24 @@ def _csv(path: Path, first: int, last: int) -> list[list[str]]:
     return rows
 
 
+def _nanoseconds(text: str, unit: str) -> int:
+    """Raises ValueError."""
+    if _is_number(text):
+        return nanoseconds(text, unit)
+    return nanoseconds((_moment(text) - _1970) // timedelta(microseconds=1), "us")
+
+
 def _seconds(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        moment = datetime.fromisoformat(text.strip())
-        # Local time would jump with daylight saving, and differ from machine to machine.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return _moment(text).timestamp()
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text.strip())
+    # Local time would jump with daylight saving, and differ from machine to machine.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _is_number(text: str) -> bool:

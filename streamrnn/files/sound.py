@@ -27,11 +27,12 @@ _SEARCHED = 1 << 20  # bytes that are looked through for samples that are no sil
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself: sample rate in Hz, channels, and the number of samples a channel."""
+    """What a file says of itself: sample rate in Hz, channels, the number of samples a channel, and channels' names."""
 
     rate: int
     channels: int
     length: int
+    names: tuple[str, ...] = ()
 
 
 def header(path: Path) -> Header:

@@ -1,6 +1,6 @@
 """Who may talk to a daemon: keys, the list of those that are let in, and doors that keep to it; docs/security.md."""
 
-from streamrnn.security.doors import Door, introduce, secure
+from streamrnn.security.doors import Door, bind_repair, introduce, secure
 from streamrnn.security.ending import LINGER_MS, end
 from streamrnn.security.exposure import guarded
 from streamrnn.security.keys import ROLES, SERVER, Role
@@ -13,6 +13,7 @@ __all__ = [
     "Door",
     "Refusals",
     "Role",
+    "bind_repair",
     "end",
     "guarded",
     "introduce",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import zmq
 
 from streamrnn.limits import ALL_SUBSCRIBED_BYTES, LONGEST_TOPIC, MOST_SUBSCRIPTIONS, SUBSCRIBED_BYTES
+from streamrnn.security.standing import key_of
 
 _SUBSCRIBE = b"\x01"
 
@@ -57,6 +59,7 @@ class _Held:
     """What one connection has subscribed to."""
 
     inode: int
+    key: str = ""  # with which it came in, "" if with none
     count: int = 0
     size: int = 0
     is_cut: bool = False
@@ -69,7 +72,7 @@ class Subscriptions:
     """
 
     def __init__(self) -> None:
-        self.cut_off = 0
+        self.cut_off = self.expelled = 0
         self._held: dict[int, _Held] = {}
 
     def admit(self, frame: zmq.Frame, endpoint: str) -> bytes:
@@ -83,7 +86,7 @@ class Subscriptions:
         held = self._held.get(handle)
         if held is None or held.inode != inode:
             self._forget_gone()
-            held = self._held[handle] = _Held(inode)
+            held = self._held[handle] = _Held(inode, key_of(frame))
         change = 1 if request[:1] == _SUBSCRIBE else -1
         held.count = max(0, held.count + change)
         held.size = max(0, held.size + change * len(request))
@@ -92,6 +95,14 @@ class Subscriptions:
             self.cut_off += 1
             cut(handle, endpoint, inode)
         return b"" if held.is_cut else request
+
+    def expel(self, lets: Callable[[str], bool], endpoint: str) -> None:
+        """Cut off the connections that came in with keys which the list lets in no more."""
+        for handle, held in self._held.items():
+            if not held.is_cut and not lets(held.key):
+                held.is_cut = True
+                self.expelled += 1
+                cut(handle, endpoint, held.inode)
 
     def _is_too_much(self, held: _Held, request: bytes) -> bool:
         return (

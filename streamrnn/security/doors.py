@@ -96,7 +96,10 @@ class Door:
     """A server socket's porter: a thread that answers libzmq who may come in, and counts who is there."""
 
     def __init__(self, server: zmq.Socket[bytes], context: zmq.Context[Any], kind: Kind, keys: str) -> None:
-        self.roles_of = Standing(keys).roles_of  # of a message's sender, now
+        standing = Standing(keys)
+        self.roles_of = standing.roles_of  # of a message's sender, now
+        self.key_of = standing.key_of  # of its sender, to be asked about later
+        self._standing = standing
         self.turned_away: Counter[str] = Counter()  # by `refused key`, `bad handshake`, `too many connections`
         self._kind, self._keys = kind, keys
         self._inside: set[int] = set()
@@ -112,6 +115,10 @@ class Door:
         self._events.rcvhwm = self._events.linger = 0
         self._events.connect(watched)
         threading.Thread(target=self._run, name=f"{kind} door", daemon=True).start()
+
+    def lets(self, key: str) -> bool:
+        """From the thread of the server socket: whether who came in with a key may still be here."""
+        return bool(self._standing.roles(key) & _ENTER[self._kind])
 
     @property
     def connections(self) -> int:
@@ -163,3 +170,11 @@ class Door:
             self.turned_away["refused key"] += 1
         else:
             self.turned_away["bad handshake"] += 1
+
+
+def bind_repair(error: zmq.ZMQError) -> str:
+    """Why an endpoint could not be bound, and what to do."""
+    if error.errno == zmq.EADDRINUSE:
+        return "taken by another program, maybe another streamrnn; stop it or choose another port"
+    reason = error.strerror or str(error)
+    return f"cannot be bound ({reason}); write tcp://127.0.0.1:PORT or ipc://PATH"

@@ -69,7 +69,11 @@ def load(path: Path) -> KeyPair:
             raise ConfigError(f"keys {path}: {kind}-key is no Z85 key of 40 characters; make one with streamrnn keygen")
     if "secret" not in found:
         raise ConfigError(f"keys {path}: no secret-key in it; give the file NAME{SECRET_SUFFIX} of streamrnn keygen")
-    public, secret = zmq.curve_public(found["secret"].encode()), found["secret"].encode()
+    secret = found["secret"].encode()
+    try:
+        public = zmq.curve_public(secret)
+    except zmq.ZMQError:  # letters of Z85 that stand for no number of 32 bits
+        raise ConfigError(f"keys {path}: secret-key is no key; make one with streamrnn keygen") from None
     if found.get("public", public.decode()).encode() != public:
         raise ConfigError(f"keys {path}: public-key is not that of secret-key; make a pair with streamrnn keygen")
     return KeyPair(public, secret, found.get("server", "").encode())

@@ -27,14 +27,18 @@ class Standing:
 
     def roles_of(self, frame: zmq.Frame) -> frozenset[Role]:
         """What the sender of a received frame (`copy=False`) may do; nothing, once its key is no longer listed."""
+        return self.roles(self.key_of(frame))
+
+    def key_of(self, frame: zmq.Frame) -> str:
+        """The key with which the sender of a received frame came in; "" where none is asked for, or none was shown."""
+        return key_of(frame) if self._keys else ""
+
+    def roles(self, key: str) -> frozenset[Role]:
+        """What whoever came in with a key may do; nothing, once it is no longer listed."""
         if not self._keys:
             return _ALL
         if monotonic() >= self._next_look:
             self._look()
-        try:
-            key = str(frame.get("User-Id"))
-        except zmq.ZMQError:  # no key, no user
-            return frozenset()
         client = self._listed.get(key.encode())
         roles = client.roles if client is not None else frozenset()
         return frozenset(ROLES) if "admin" in roles else roles
@@ -48,3 +52,11 @@ class Standing:
             if not self._is_readable:
                 self._listed = {}
             self._is_readable = False
+
+
+def key_of(frame: zmq.Frame) -> str:
+    """The public key with which the sender of a received frame (`copy=False`) came in; "" if it showed none."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:  # no key, no user
+        return ""

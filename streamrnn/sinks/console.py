@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from streamrnn.events import Forecast, Heard, Lost, Scored
+from streamrnn.events import Alarm, Forecast, Heard, Lost, Scored
 from streamrnn.registry import PlugConfig, register
 from streamrnn.sinks.writer import LineSink, Writer
 from streamrnn.wire import Message, Status
@@ -40,7 +40,8 @@ def describe(message: Message) -> str:
     if isinstance(body, (Heard, Scored)):
         times = f"{_clock(body.start, body.rate)} - {_clock(body.end, body.rate)}"
         told = body.label if isinstance(body, Heard) else f"{body.label} score"
-        return f"{times}  {message.stream:<12} {told:<16} {body.score:.2f}  {_speaker(message)}"
+        why = f"  {blame(body)}" if isinstance(body, Alarm) else ""
+        return f"{times}  {message.stream:<12} {told:<16} {body.score:.2f}  {_speaker(message)}{why}"
     if isinstance(body, Forecast):
         values = ", ".join(f"{each.value:g} ± {each.deviation:.2g}" for each in body.channels)
         return f"{_clock(body.end, body.rate)}  {message.stream:<12} in {body.ahead} samples: {values}"
@@ -52,6 +53,14 @@ def describe(message: Message) -> str:
     if isinstance(body, dict):
         return f"{_clock(message.t.sample, message.t.rate)}  {message.stream:<12} {message.kind}: {body}"
     return ""
+
+
+def blame(alarm: Alarm) -> str:
+    """Why an alarm was raised: the channel that lies farthest from what was expected of it, for people."""
+    return "".join(
+        f"ALARM: channel {each.channel} is {each.seen:g}, {each.expected:g} expected ({each.sigma:+.1f} sigma)"
+        for each in alarm.channels[:1]
+    )
 
 
 def _speaker(message: Message) -> str:

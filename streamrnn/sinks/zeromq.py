@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Annotated, Any
 
 import zmq
@@ -14,9 +15,9 @@ from streamrnn.recognizer import Count
 from streamrnn.registry import PlugConfig, register
 from streamrnn.security.connections import Subscriptions
 from streamrnn.sinks import Sink
-from streamrnn.sources.zeromq import bind_repair
 from streamrnn.wire import Message
 
+_LOOK_S = 1.0  # between two looks at who may still be here
 _TURN = 1000  # subscriptions handled before the engine goes on
 
 
@@ -42,6 +43,7 @@ class ZeromqSink(Sink):
         self._config = config
         self._subscribers = self._leavers = 0
         self._subscriptions = Subscriptions()
+        self._look_at = 0.0
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
         for option, value in (
@@ -64,7 +66,7 @@ class ZeromqSink(Sink):
         except zmq.ZMQError as error:
             self._socket.close(0)
             self._context.term()
-            raise DeviceError(f"results {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"results {config.endpoint}: {security.bind_repair(error)}") from None
         self.place = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     @property
@@ -92,6 +94,9 @@ class ZeromqSink(Sink):
             comers += request[:1] == b"\x01" and topic.startswith(request[1:])
             self._leavers += request[:1] == b"\x00" and topic.startswith(request[1:])
         self._subscribers += comers
+        if self._config.keys and monotonic() >= self._look_at:
+            self._look_at = monotonic() + _LOOK_S
+            self._subscriptions.expel(self.door.lets, self.place)
         return comers > 0
 
     @property

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from streamrnn import registry
+from streamrnn.channels import ChannelsConfig
 from streamrnn.chunk import Item
 from streamrnn.errors import ConfigError, UserError, did_you_mean
+from streamrnn.grid import GridConfig
 from streamrnn.pacing import Tick
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import PlugConfig
@@ -37,6 +39,13 @@ class PacedConfig(SourceConfig, frozen=True):
 
     pace: Literal["realtime", "fastest"] = "realtime"
     chunk: Count = 1024
+
+
+class SensorConfig(SourceConfig, frozen=True):
+    """A source of sensors: what their times mean, and when a channel is told of that has frozen or vanished."""
+
+    grid: GridConfig = GridConfig()
+    watch: ChannelsConfig = ChannelsConfig()
 
 
 class Source(ABC):

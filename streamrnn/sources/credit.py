@@ -16,6 +16,7 @@ class Client:
     """
 
     identity: bytes
+    key: str  # with which it came in, "" if with none
     start: Start
     ordering: Ordering
     room: int  # samples that may be on the way

@@ -15,7 +15,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.ingest import MOST_CHANNELS
 from streamrnn.recognizer import Name, Positive
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig, WhenFull
+from streamrnn.sources import SensorConfig, Source, WhenFull
 from streamrnn.sources.drift import Drift
 from streamrnn.sources.presence import TOO_SLOW, Presence
 from streamrnn.sources.readings import LARGEST, SPOILED, Complaints, MalformedError, of_csv, of_json
@@ -26,7 +26,7 @@ _READERS = {"json": of_json, "csv": of_csv}
 
 
 @register("source", "streamrnn.sources.mqtt:MqttSource")
-class MqttConfig(SourceConfig, frozen=True, kw_only=True, tag="mqtt"):
+class MqttConfig(SensorConfig, frozen=True, kw_only=True, tag="mqtt"):
     """Listen to one `topic`, of which `rate` samples a second are to come; of objects in JSON `fields` are taken.
 
     `port` 0 is 1883, or 8883 with TLS, which `ca_file` turns on: a file of certificates, or `system` for the system's.
@@ -78,7 +78,7 @@ class MqttSource(Source):
         """The stream opened, its samples, gaps for what could not be read or was not there; notes of both."""
         config = self._config
         presence = Presence(config.stream, config.rate, time.monotonic(), config.stall_s)
-        yield Opened(config.stream, config.rate, config.channels)
+        yield Opened(config.stream, config.rate, config.channels, timed=config.grid.timed, names=config.fields)
         while not self.stopped.is_set():
             yield from self._next(presence)
             self.condition = presence.condition
@@ -103,17 +103,18 @@ class MqttSource(Source):
         try:
             if len(payload) > LARGEST:
                 raise MalformedError(f"more than {LARGEST} bytes")
-            made = _READERS[self._config.format](payload, self._config.channels, self._config.fields)
+            config = self._config
+            made = _READERS[config.format](payload, config.channels, config.fields, config.grid)
         except MalformedError as error:
             # As many samples as the message before.
             self._count += self._n
             notes = [Note(self._config.stream, "malformed", text) for text in self._complaints.told(str(error))]
             return [*items, *notes, *presence.spoiled(at, self._n, SPOILED)]
-        self._n, start = len(made), self._count
+        self._n, start = len(made.samples), self._count
         self._count += self._n
         self._drift.add(at, self._count)
         self.drift_ppm = self._drift.ppm
-        return [*items, *presence.heard(at, start, made)]
+        return [*items, *presence.heard(at, start, made.samples, made.times)]
 
     def _came(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

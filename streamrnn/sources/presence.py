@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamrnn.chunk import Chunk, Gap, Item, Note, Samples
+from streamrnn.chunk import NO_TIMES, Chunk, Gap, Item, Note, Samples, Times
 
 AWAY = "the device was away"
 ANOTHER = "the sound system looked for another device"
@@ -48,8 +48,11 @@ class Presence:
         """The device is open, and counts its samples from 0; whether it brings any is to be seen."""
         self._anew, self.waiting, self._quiet_s = True, False, 0.0
 
-    def heard(self, at: float, start: int, samples: Samples) -> list[Item]:
-        """Samples `(time, channels)`, of which the last was taken at `at`; `start` is the device's own count."""
+    def heard(self, at: float, start: int, samples: Samples, times: Times = NO_TIMES) -> list[Item]:
+        """Samples `(time, channels)`, of which the last was taken at `at`; `start` is the device's own count.
+
+        Where rows carry `times`, those tell what is lost, and the clock of the computer only that the device is away.
+        """
         items: list[Item] = []
         if self._anew:
             lost = round((at - len(samples) / self._rate - self._told_at) * self._rate)
@@ -64,7 +67,7 @@ class Presence:
         if self._base + start > self.expected:
             items += self.lose(self._base + start - self.expected, TOO_SLOW)
         items += self._listen(samples)
-        items.append(Chunk(self._stream, self.expected, samples))
+        items.append(Chunk(self._stream, self.expected, samples, times))
         self.expected += len(samples)
         self._told_at = at
         return items

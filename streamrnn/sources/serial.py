@@ -14,10 +14,10 @@ from streamrnn.errors import ConfigError, DeviceError
 from streamrnn.ingest import MOST_CHANNELS
 from streamrnn.recognizer import Count, Name, Positive
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig, WhenFull
+from streamrnn.sources import SensorConfig, Source, WhenFull
 from streamrnn.sources.drift import Drift
 from streamrnn.sources.presence import Presence
-from streamrnn.sources.readings import SPOILED, Complaints, MalformedError, of_line, samples
+from streamrnn.sources.readings import SPOILED, Complaints, MalformedError, Row, of_line, reading
 
 _LOOK_S = 0.2
 _LONGEST = 4096  # bytes of a line
@@ -25,11 +25,11 @@ _READ = 1 << 14
 
 
 @register("source", "streamrnn.sources.serial:SerialSource")
-class SerialConfig(SourceConfig, frozen=True, kw_only=True, tag="serial"):
+class SerialConfig(SensorConfig, frozen=True, kw_only=True, tag="serial"):
     """Read a serial port: each line is a sample of `channels` numbers between commas, semicolons or blanks.
 
-    `rate` is how many lines the sensor writes a second. Name the device by /dev/serial/by-id, where it is the same
-    each time. Needs pyserial: pip install 'streamrnn[serial]'.
+    `rate` is how many lines the sensor writes a second; with a `grid` each begins with its time. Name the device by
+    /dev/serial/by-id, where it is the same each time. Needs pyserial: pip install 'streamrnn[serial]'.
     """
 
     device: str
@@ -66,7 +66,7 @@ class SerialSource(Source):
         """The stream opened, its lines as samples, gaps for what could not be read or was not there; notes of both."""
         config = self._config
         presence = Presence(config.stream, config.rate, time.monotonic(), config.stall_s)
-        yield Opened(config.stream, config.rate, config.channels)
+        yield Opened(config.stream, config.rate, config.channels, timed=config.grid.timed)
         while not self.stopped.is_set():
             yield from self._read(presence) if self._ports else self._await(presence)
             self.condition = presence.condition
@@ -128,11 +128,11 @@ class SerialSource(Source):
     def _take(self, presence: Presence, at: float, lines: list[bytes]) -> list[Item]:
         """What lines bring: those between two that cannot be read are one chunk."""
         items: list[Item] = []
-        rows: list[list[float]] = []
+        rows: list[Row] = []
         for line in lines:
             try:
-                row = of_line(line, self._config.channels)
-                samples([row], self._config.channels)
+                row = of_line(line, self._config.channels, self._config.grid)
+                reading([row], self._config.channels, self._config.grid)
             except MalformedError as error:
                 items += [*self._bring(presence, at, rows), *self._spoil(presence, at, str(error))]
                 rows = []
@@ -140,13 +140,14 @@ class SerialSource(Source):
                 rows.append(row)
         return [*items, *self._bring(presence, at, rows)]
 
-    def _bring(self, presence: Presence, at: float, rows: list[list[float]]) -> list[Item]:
+    def _bring(self, presence: Presence, at: float, rows: list[Row]) -> list[Item]:
         if not rows:
             return []
         start, self._count = self._count, self._count + len(rows)
         self._drift.add(at, self._count)
         self.drift_ppm = self._drift.ppm
-        return presence.heard(at, start, samples(rows, self._config.channels))
+        made = reading(rows, self._config.channels, self._config.grid)
+        return presence.heard(at, start, made.samples, made.times)
 
     def _spoil(self, presence: Presence, at: float, reason: str) -> list[Item]:
         """A line that cannot be read was a sample."""

@@ -14,11 +14,12 @@ from msgspec import UNSET, Meta
 from streamrnn import ingest, security
 from streamrnn.chunk import MUTED, STOPPED, Chunk, Ended, Gap, Item, Opened
 from streamrnn.errors import ConfigError, DeviceError, UserError
+from streamrnn.grid import GridConfig
 from streamrnn.ingest import Answer, Credit, Data, End, Error, Start
 from streamrnn.pacing import Pace
 from streamrnn.recognizer import Count
 from streamrnn.registry import register
-from streamrnn.sources import Source, SourceConfig, room
+from streamrnn.sources import SensorConfig, Source, room
 from streamrnn.sources.bell import Bell
 from streamrnn.sources.credit import Client
 from streamrnn.sources.ordering import Ordering
@@ -29,18 +30,18 @@ _TURN = 256  # messages read before the answers go out
 # Answers that one client may leave unread: one that starts all its streams before it reads must miss no credit.
 _ANSWERS = 10_000
 _ENDED = 1024  # streams whose end is confirmed once more to a client that did not hear of it
-_MAY: frozenset[security.Role] = frozenset(("ingest", "admin"))
+_REVOKED = "its key was revoked"
 _REPLACED = "replaced by a newer connection"
 
 
 @register("source", "streamrnn.sources.zeromq:ZeromqSource")
-class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
+class ZeromqConfig(SensorConfig, frozen=True, kw_only=True, tag="zeromq"):
     """Take streams from clients; each may have `queue_ms` of samples on the way, which is its credit.
 
     With another `when_full` than `block`, clients get their credit back at once and the daemon leaves samples out.
     `reorder_ms` of samples are held to be put in order. A client that can go on has `grace_ms` to come back. When two
     bring a stream of the same name, the `first` keeps it or the `newest` gets it.
-    `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
+    `grid` is that of timed streams. `keys` is a folder of streamrnn keygen; "" takes that of `security:`.
     """
 
     endpoint: str = ingest.ENDPOINT
@@ -51,6 +52,7 @@ class ZeromqConfig(SourceConfig, frozen=True, kw_only=True, tag="zeromq"):
     grace_ms: Annotated[float, Meta(ge=0, le=600_000)] = 2000.0
     same_stream: Literal["first", "newest"] = "first"
     keys: str = ""
+    grid: GridConfig = GridConfig(policy="interpolate")
 
 
 class ZeromqSource(Source):
@@ -91,7 +93,7 @@ class ZeromqSource(Source):
         except zmq.ZMQError as error:
             self._router.close(0)
             self._context.term()
-            raise DeviceError(f"ingest {config.endpoint}: {bind_repair(error)}") from None
+            raise DeviceError(f"ingest {config.endpoint}: {security.bind_repair(error)}") from None
         self._bell = Bell()
         self.place = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -135,8 +137,9 @@ class ZeromqSource(Source):
                 parts.append(frame.bytes)
                 frame = self._router.recv(copy=False)
             parts.append(frame.bytes)
-            handle = self._handle if self.door.roles_of(frame) & _MAY else self._turn_away
-            handle(parts[0], parts[1:], burst)
+            key = self.door.key_of(frame)
+            handle = self._handle if self.door.lets(key) else self._turn_away
+            handle(parts[0], parts[1:], burst, key)
         return burst
 
     def stop(self) -> None:
@@ -167,13 +170,13 @@ class ZeromqSource(Source):
         security.end(self._context, security.LINGER_MS / 1000.0)
         self._bell.close()
 
-    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
+    def _handle(self, identity: bytes, parts: list[bytes], burst: list[Item], key: str = "") -> None:
         stream = ""
         try:
             header, payload = ingest.decode_request(parts)
             stream = header.stream
             if isinstance(header, Start):
-                burst.extend(self._start(identity, header))
+                burst.extend(self._start(identity, header, key))
                 return
             client = self._clients.get(stream)
             if client is None or client.identity != identity or client.ending:
@@ -189,15 +192,18 @@ class ZeromqSource(Source):
             self.errors[error.code] += 1
             self._send(identity, Error(error.code, error.text, stream or ingest.stream_of(parts)))
 
-    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item]) -> None:
+    def _turn_away(self, identity: bytes, parts: list[bytes], burst: list[Item], _key: str = "") -> None:
         """A client whose key was taken out of the list, which its connection outlives."""
-        self.errors["revoked"] += 1
-        self._send(identity, Error("revoked", "the key is no longer let in to ingest", ingest.stream_of(parts)))
+        self._tell_revoked(identity, ingest.stream_of(parts))
         for stream in [stream for stream, client in self._clients.items() if client.identity == identity]:
             if not self._clients[stream].ending:
-                burst += self._forget(stream, "its key was revoked")
+                burst += self._forget(stream, _REVOKED)
 
-    def _start(self, identity: bytes, start: Start) -> Iterator[Item]:
+    def _tell_revoked(self, identity: bytes, stream: str) -> None:
+        self.errors["revoked"] += 1
+        self._send(identity, Error("revoked", "the key is no longer let in to ingest", stream))
+
+    def _start(self, identity: bytes, start: Start, key: str) -> Iterator[Item]:
         limits = self._config
         if start.rate > limits.max_rate:
             raise WireError("rate", f"{start.rate} Hz; the daemon takes {limits.max_rate} at most (max_rate)")
@@ -209,7 +215,7 @@ class ZeromqSource(Source):
         owner = self._clients.get(start.stream)
         if owner is not None:
             if start.run and (start.run, start.rate, start.channels) == owner.made:
-                self._welcome_back(owner, identity, start)
+                self._welcome_back(owner, identity, start, key)
                 return
             yield from self._displace(start.stream, owner)
         if len(self._clients) >= self._config.max_streams:
@@ -217,12 +223,12 @@ class ZeromqSource(Source):
         # Half the credit at most, so that a client is never without any because all it sent is held.
         most = room(self._config.queue_ms, start.rate)
         span = min(round(self._config.reorder_ms * start.rate / 1000.0), most // 2)
-        self._clients[start.stream] = Client(identity, start, Ordering(start.stream, span), most)
-        yield Opened(start.stream, start.rate, start.channels, start.first, start.run)
+        self._clients[start.stream] = Client(identity, key, start, Ordering(start.stream, span), most)
+        yield ingest.opened(start)
 
-    def _welcome_back(self, client: Client, identity: bytes, start: Start) -> None:
+    def _welcome_back(self, client: Client, identity: bytes, start: Start, key: str) -> None:
         """The same counting over a new connection: the stream goes on, and the engine never knows."""
-        client.identity, client.start, client.away_since = identity, start, 0.0
+        client.identity, client.key, client.start, client.away_since = identity, key, start, 0.0
         if client.opened and not client.ending:
             client.waiting -= client.ordering.held
             client.ordering.forget()
@@ -245,18 +251,17 @@ class ZeromqSource(Source):
             raise WireError("duplicate_stream", f"{stream!r} is being brought already; choose another name")
 
     def _data(self, client: Client, data: Data, payload: bytes, burst: list[Item]) -> None:
-        start, end = data.start, data.start + data.n
-        samples = ingest.unpack(payload, data.n, client.start.channels, client.start.dtype)
+        chunk = ingest.chunk(client.start, data, payload)
         if data.n > client.credit:
             raise WireError("credit", f"{data.n} samples with a credit of {client.credit}; wait for credit")
         client.quiet = False
         client.brought(data.n, waits=self._config.when_full == "block")
         if client.due:
             self._is_there(data.stream, client)
-        expected, repeats = client.ordering.expected, client.ordering.repeats(start, end)
-        burst += client.ordering.add(Chunk(data.stream, start, samples))
+        expected, repeats = client.ordering.expected, client.ordering.repeats(chunk.start, chunk.end)
+        burst += client.ordering.add(chunk)
         if repeats:
-            raise WireError("overlap", f"starts at {start}, {expected} was next; what came twice is left out")
+            raise WireError("overlap", f"starts at {chunk.start}, {expected} was next; what came twice is left out")
 
     def _answer(self) -> None:
         """Turn what the engine's thread told into credit, ends and errors."""
@@ -310,6 +315,10 @@ class ZeromqSource(Source):
         for stream, client in list(self._clients.items()):
             if client.ending:
                 continue
+            if not self.door.lets(client.key):
+                self._tell_revoked(client.identity, stream)
+                yield from self._forget(stream, _REVOKED)
+                continue
             if client.quiet:
                 yield from client.ordering.flush()
             client.quiet = True
@@ -339,11 +348,3 @@ class ZeromqSource(Source):
         except zmq.ZMQError:
             return False
         return True
-
-
-def bind_repair(error: zmq.ZMQError) -> str:
-    """Why an endpoint could not be bound, and what to do."""
-    if error.errno == zmq.EADDRINUSE:
-        return "taken by another program, maybe another streamrnn; stop it or choose another port"
-    reason = error.strerror or str(error)
-    return f"cannot be bound ({reason}); write tcp://127.0.0.1:PORT or ipc://PATH"

@@ -33,6 +33,25 @@ def walking_posteriors(batch: int, frames: int, columns: int, random: np.random.
     return np.asarray(walked, np.float32)
 
 
+def wandering_forecasts(batch: int, frames: int, columns: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """(batch, frames, 2 + 5 * channels), what a forecast head says: a mean of 0, a deviation of 1, and what was seen.
+
+    That is noise of this deviation in which stretches lie far off, now and then.
+    """
+    channels = (columns - 2) // 5
+    seen = random.normal(0.0, 1.0, (batch, frames, channels))
+    for row in range(batch):
+        for _ in range(1 + frames // 30):
+            at = int(random.integers(frames))
+            seen[row, at : at + int(random.integers(1, 24))] += random.choice([-1.0, 1.0]) * random.uniform(20.0, 60.0)
+    made = np.zeros((batch, frames, columns), np.float32)
+    made[:, 1:, 1] = 1.0  # of the first frame nobody has made a forecast
+    made[..., 2 + channels : 2 + 2 * channels] = 1.0
+    made[..., 2 + 2 * channels : 2 + 3 * channels] = seen
+    made[..., 2 + 4 * channels :] = 1.0
+    return made
+
+
 def _centred(logits: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     walk = np.cumsum(random.normal(0.0, 1.5, logits.shape), axis=1)
     centred: NDArray[Any] = walk - walk.mean(axis=1, keepdims=True)

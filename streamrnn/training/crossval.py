@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from streamrnn.errors import RecordingError
 from streamrnn.evaluation.recordings import Dataset, Recording
+from streamrnn.evaluation.run import choose_split
 from streamrnn.training.run import Job, anew
 
 
@@ -23,6 +24,18 @@ class Fold:
     name: str
     job: Job
     judged: tuple[Recording, ...]
+
+
+def taken(data: Dataset, splits: Sequence[str]) -> Dataset:
+    """The same data with the recordings of `splits` for training: what is left out of a fold is chosen by other names.
+
+    Raises RecordingError for a split that no recording is in.
+    """
+    for split in splits:
+        if split not in ("train", ""):
+            choose_split(data.recordings, split)
+    recordings = tuple(replace(each, split="train") if each.split in splits else each for each in data.recordings)
+    return replace(data, recordings=recordings)
 
 
 def folds(

@@ -87,7 +87,7 @@ def fit(run: Run, tell: Callable[[Report], None], resume_from: Checkpoint | None
             progress = replace(progress, step=progress.step + 1, cursors=batch.after)
             _average(average, network, min(config.averaging, progress.step / (progress.step + 10.0)))
             if mines:
-                mined = _mine(run, average)
+                mined = _mine(run, average, progress.step)
                 # What is begun from here on is put together anew; a piece that was half used up is let go.
                 lanes.cursors = [Cursor(cursor.piece + 1) for cursor in lanes.cursors]
                 progress = replace(progress, cursors=tuple(lanes.cursors))
@@ -192,13 +192,12 @@ def _mines(config: FitConfig, step: int) -> bool:
     return config.mine_every > 0 and step % config.mine_every == 0 and step < config.steps
 
 
-def _mine(run: Run, average: Tensors) -> Tensors:
+def _mine(run: Run, average: Tensors, step: int) -> Tensors:
     """Let the averaged network listen to what it must not recognise; nothing where the material has no such."""
-    suspects = run.material.suspects()
-    if not suspects:
-        return {}
     with _averaged(run.network, average):
-        scores = mining.scores(run.network, suspects)
+        scores = mining.scores(run.network, run.material.suspects(step))
+    if not len(scores):
+        return {}
     run.material.weigh(scores)
     return {"scores": torch.from_numpy(scores)}
 

@@ -18,10 +18,14 @@ _CHUNK_S = 30.0  # heard at a time: a recording may last for hours
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Mean loss of the frames that teach, and the share of labelled frames whose label has the highest posterior."""
+    """Mean loss of the frames that teach, and the share of labelled frames whose label has the highest posterior.
+
+    `labelled` is how many of those there are: a forecast has none.
+    """
 
     loss: float
     accuracy: float
+    labelled: int
 
 
 def judge(network: Network, pieces: Sequence[Piece]) -> Judgement:
@@ -41,7 +45,7 @@ def judge(network: Network, pieces: Sequence[Piece]) -> Judgement:
             right += float((hit & best & matters).sum())
             labelled += float(matters.sum())
     network.train(was_training)
-    return Judgement(loss / max(1.0, frames), right / max(1.0, labelled))
+    return Judgement(loss / max(1.0, frames), right / max(1.0, labelled), int(labelled))
 
 
 def heard(network: Network, pieces: Sequence[Piece]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ _SMOOTH_S = 0.1
 _LEAD_S = 0.3
 
 
-def scores(network: Network, sounds: Sequence[Samples]) -> Samples:
+def scores(network: Network, sounds: Iterable[Samples]) -> Samples:
     """(sounds,): the highest mean posterior of any label over a tenth of a second in each; the mode stays as it is."""
     was_training, device = network.training, next(network.parameters()).device
     network.eval()
@@ -24,10 +25,10 @@ def scores(network: Network, sounds: Sequence[Samples]) -> Samples:
     width = max(1, round(_SMOOTH_S * recognizer.frame_rate))
     labels = [i for i, column in enumerate(recognizer.columns) if column != BACKGROUND]
     lead, tail = int(_LEAD_S * recognizer.rate), recognizer.delay
-    found = np.zeros(len(sounds), np.float32)
+    found: list[Samples] = []
+    coming = iter(sounds)  # hours of them are never in memory at once
     with torch.inference_mode():
-        for start in range(0, len(sounds), ROWS):
-            some = sounds[start : start + ROWS]
+        while some := list(islice(coming, ROWS)):
             longest = lead + max(len(sound) for sound in some) + tail
             samples = torch.zeros(len(some), -(-longest // hop) * hop, 1)
             for row, sound in enumerate(some):
@@ -37,6 +38,6 @@ def scores(network: Network, sounds: Sequence[Samples]) -> Samples:
             logits, _ = network(samples.to(device), initial)
             said = network.head.posterior(logits)[..., labels]
             mean = said.unfold(1, min(width, said.shape[1]), 1).mean(dim=-1)
-            found[start : start + len(some)] = mean.amax(dim=(1, 2)).cpu().numpy()
+            found.append(mean.amax(dim=(1, 2)).cpu().numpy())
     network.train(was_training)
-    return found
+    return np.concatenate(found, dtype=np.float32) if found else np.zeros(0, np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,8 +68,11 @@ class Material(Protocol):
         """Pieces to judge a network on: these clips, unchanged."""
         ...
 
-    def suspects(self) -> list[Samples]:
-        """Sounds `(time,)` in which nothing may be recognised, always the same; none if it has no such."""
+    def suspects(self, step: int) -> Iterator[Samples]:
+        """Sounds `(time,)` in which nothing may be recognised, as lanes bring them; none if it has no such.
+
+        Always the same in the same order; what lies under each may be another at another step of the training.
+        """
         ...
 
     def weigh(self, scores: Samples) -> None:

@@ -92,13 +92,14 @@ class WholeConfig(PlugConfig, frozen=True, tag="recordings"):
     As they are, unless one of these varies them anew each time, as other people would wear the sensors: every three
     channels turned by up to `turn_degrees`, all stronger or weaker by up to `gain_db`, with white `noise` of up to that
     deviation, at another `speed`. `starts: anywhere` begins each at a random place, so that lanes are not all at the
-    begin of a recording at once.
+    begin of a recording at once; `starts: apart` only the first of each lane, so that all others are heard from where a
+    stream begins, as what has happened so far matters.
 
     `longest_ms` above 0 takes a stretch of so much of a longer one, from a random place each time. The first
     `settle_ms` of a stretch teach nothing: features that look back have not seen enough yet.
     """
 
-    starts: Literal["begin", "anywhere"] = "begin"
+    starts: Literal["begin", "anywhere", "apart"] = "begin"
     turn_degrees: Annotated[float, Meta(ge=0, le=180)] = 0.0
     gain_db: NotNegative = 0.0
     noise: NotNegative = 0.0

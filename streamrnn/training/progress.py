@@ -53,14 +53,15 @@ class Teller:
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         if report.judgement is not None:
-            self._say(row)
+            labelled = f"({100 * report.judgement.accuracy:.1f} % of labelled frames)  "
+            self._say(row, labelled if report.judgement.labelled else " ")
 
-    def _say(self, row: dict[str, Any]) -> None:
+    def _say(self, row: dict[str, Any], right: str) -> None:
         done = row["step"] - self._start
         left = (time.monotonic() - self._began) / max(1, done) * (self._steps - row["step"])
         line = (
             f"step {row['step']}/{self._steps}  loss {row['loss']:.3f}  judged {row['judged_loss']:.3f} "
-            f"({100 * row['judged_accuracy']:.1f} % of labelled frames)  gradient norm {row['norm']:.2f}"
+            f"{right}gradient norm {row['norm']:.2f}"
         )
         if self._bar.disable:
             print(f"{line}  {left / 60:.1f} min left", file=self._out, flush=True)

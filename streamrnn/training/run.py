@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +21,18 @@ from streamrnn.evaluation.recordings import Dataset, Recording
 from streamrnn.evaluation.run import check_labels
 from streamrnn.evaluation.summary import check_left_out, summary
 from streamrnn.network import Network
+from streamrnn.recognizer import ForecastConfig
 from streamrnn.speech import espeak, together
-from streamrnn.training import checkpoint, evidence, loading, plots
+from streamrnn.training import autoregression, checkpoint, evidence, loading, plots
 from streamrnn.training.calibration import Calibration, calibrate
 from streamrnn.training.checkpoint import Checkpoint, Progress
 from streamrnn.training.export import export
 from streamrnn.training.fit import Run, fit
 from streamrnn.training.lanes import Cursor, Lanes
+from streamrnn.training.naming import named
 from streamrnn.training.passport import passport, plan_hash
 from streamrnn.training.pieces import Material, Supply
-from streamrnn.training.plan import TrainingConfig, WordsConfig
+from streamrnn.training.plan import TrainingConfig, WholeConfig, WordsConfig
 from streamrnn.training.progress import Teller, to_terminal
 
 _MEASURE_S = 20.0
@@ -127,10 +129,11 @@ def resume(job: Job, start: Start = RANDOM) -> Bundle:
 
 
 def _train(job: Job, start: Start, find: Callable[[str], Checkpoint | None]) -> Bundle:
-    plan, out = job.plan, to_terminal()
+    out = to_terminal()
     if job.out.is_dir():
         raise BundleError(f"--out {job.out}: is a folder; name a file in it")
-    recordings = _checked(job)
+    plan, recordings = named(job.plan, _checked(job))
+    job = replace(job, plan=plan)
     kept, held_out = loading.hold_out(recordings, plan.validation)
     with tempfile.TemporaryDirectory(prefix="streamrnn-words-") as temporary:
         place = Path(temporary) / "words-from-text"
@@ -162,6 +165,10 @@ def _fitted(job: Job, start: Start, find: Callable[[str], Checkpoint | None], sp
     material: Material = registry.of(plan.material).load()(plan.material, network.recognizer, clips, supply)
     if found is None:
         _measure(network, material)
+        head = plan.recognizer.head
+        if isinstance(head, ForecastConfig) and head.stands_on == "autoregression":
+            settle = plan.material.settle_ms if isinstance(plan.material, WholeConfig) else 0.0
+            autoregression.begin(network, material.judged(clips), network.recognizer.frames(settle))
         start.take(network)
     longest = max(len(clip.samples) for clip in clips) // network.hop
     pieces = material.judged(loading.load(plan.recognizer, split.judged))

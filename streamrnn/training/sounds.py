@@ -17,6 +17,8 @@ _FADE_S = 0.01
 _PAUSE_DB = 20.0
 # What is heard of a suspect at a time, and how far apart the windows of a long one begin.
 _WINDOW_S, _APART_S = 2.5, 1.5
+# How often a window comes that fooled nobody, by one that fooled wholly: there are hundreds of them for each of those.
+_UNSUSPECTED = 0.02
 _SHORTEST_CUT_S, _LONGEST_CUT_S = 0.5, 4.0
 
 
@@ -107,7 +109,7 @@ class Suspects:
 
     def weigh(self, scores: NDArray[np.float32]) -> None:
         """Draw windows by how much each fooled the network: scores `(windows,)` in [0, 1]."""
-        self._sums = np.cumsum(0.05 + np.asarray(scores, np.float64))
+        self._sums = np.cumsum(_UNSUSPECTED + np.asarray(scores, np.float64))
 
     def draw(self, random: Generator) -> Sound:
         """A cut of half a second to four."""

@@ -23,7 +23,7 @@ def varied(clip: Clip, config: WholeConfig, random: Generator) -> Clip:
     if config.noise:
         samples = samples + np.float32(random.uniform(0, config.noise)) * random.standard_normal(samples.shape, "f4")
     if config.starts == "anywhere":
-        return _from(replace(clip, samples=samples), int(random.integers(max(1, len(samples) * 9 // 10))))
+        return from_anywhere(replace(clip, samples=samples), random)
     return replace(clip, samples=samples)
 
 
@@ -58,8 +58,9 @@ def turned(samples: Samples, turn: NDArray[np.float32]) -> Samples:
     return vectors.reshape(samples.shape)
 
 
-def _from(clip: Clip, first: int) -> Clip:
-    """The rest of a recording from sample `first` on."""
+def from_anywhere(clip: Clip, random: Generator) -> Clip:
+    """The rest of a recording from a random sample on, a tenth of it at least."""
+    first = int(random.integers(max(1, len(clip.samples) * 9 // 10)))
     spans = tuple(Span(max(0, s.start - first), s.end - first, s.label) for s in clip.spans if s.end > first)
     known = tuple((max(0, start - first), end - first) for start, end in clip.known if end > first)
     return replace(clip, samples=clip.samples[first:], spans=spans, known=known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from streamrnn.errors import ConfigError, RecordingError
 from streamrnn.recognizer import Recognizer
 from streamrnn.training.pieces import Clip, Piece, Samples, Supply, targets
 from streamrnn.training.plan import WholeConfig
-from streamrnn.training.wearing import varied
+from streamrnn.training.wearing import from_anywhere, varied
 
 
 class Whole:
@@ -41,6 +41,8 @@ class Whole:
         order = np.random.default_rng([self._supply.seed, 3, epoch]).permutation(len(self._clips))
         random = np.random.default_rng([self._supply.seed, 4, turn])
         clip = varied(self._clips[int(order[place])], self._config, random)
+        if self._config.starts == "apart" and index == 0:
+            clip = from_anywhere(clip, random)
         piece = whole_piece(self._recognizer, clip if len(clip.samples) >= self._recognizer.hop else self._clips[0])
         return self._stretch(piece, turn) if self._longest or self._settle else piece
 
@@ -59,9 +61,9 @@ class Whole:
         """Pieces to judge a network on: the recordings as they are."""
         return [whole_piece(self._recognizer, clip) for clip in clips if len(clip.samples) >= self._recognizer.hop]
 
-    def suspects(self) -> list[Samples]:
+    def suspects(self, step: int) -> Iterator[Samples]:
         """None: recordings are taken as they are."""
-        return []
+        return iter(())
 
     def weigh(self, scores: Samples) -> None:
         """Nothing was listened to."""

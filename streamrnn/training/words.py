@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -150,9 +150,11 @@ class Words:
         ]
         return [whole_piece(self._recognizer, clip) for clip in padded]
 
-    def suspects(self) -> list[Samples]:
-        """Windows of everything in which nothing may be recognised."""
-        return [window for pool in self._suspects for window in pool.windows()]
+    def suspects(self, step: int) -> Iterator[Samples]:
+        """Windows of everything in which nothing may be recognised, each in a noise that a lane might have."""
+        # Without noise next to nothing fools a network that is half trained: talk does that noise hides in part.
+        random = np.random.default_rng([self._seed, 4, step])
+        return (self._in_noise(window, random, random) for pool in self._suspects for window in pool.windows())
 
     def weigh(self, scores: Samples) -> None:
         """Let what fooled the network come more often."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
 import json
 import random
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 _TOKENS = (
     b"null",
@@ -21,7 +24,7 @@ _TOKENS = (
     b'""',
     b"{}",
     b"[]",
-    b"[" * 2000,
+    b"[[[[",
     b"&a ",
     b"*a",
     b"!!python/object:os.system ",
@@ -49,14 +52,17 @@ _TOKENS = (
     b"2024-02-30",
     b"2024-01-01T25:00:00",
 )
+_DEEP = (b"[", b"{", b'{"a":', b"- ", b"? ", b"\x91", b"\x81\xa1a")
 
 
 def mutate(chance: random.Random, seeds: Sequence[bytes]) -> bytes:
     """One of the seeds, changed in up to six places; now and then something that was never right."""
     if chance.random() < 0.02:
         return chance.randbytes(chance.randrange(200))
+    if chance.random() < 0.001:
+        return chance.choice(_DEEP) * chance.randrange(3000)  # which takes long to refuse
     data = bytearray(chance.choice(seeds))
-    for _ in range(chance.randint(1, 6)):
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
         start = _place(chance, data)
         length = chance.choice((1, 1, 2, 4, 8, chance.randint(1, 64)))
         how = chance.randrange(7)
@@ -79,23 +85,41 @@ def mutate(chance: random.Random, seeds: Sequence[bytes]) -> bytes:
     return bytes(data)
 
 
-def mutate_archive(chance: random.Random, seeds: Sequence[bytes], table: str = "") -> bytes:
+@functools.lru_cache(64)
+def _members(data: bytes) -> dict[str, bytes]:
+    """The members of an archive; none of what is damaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # zipfile and zlib have errors of their own
+        return {}
+
+
+def mutate_archive(
+    chance: random.Random,
+    seeds: Sequence[bytes],
+    table: str = "",
+    inner: Mapping[str, Callable[[random.Random, Sequence[bytes]], bytes]] = MappingProxyType({}),
+) -> bytes:
     """An archive of which one member is changed and packed again, so that what reads the member gets to see it.
 
-    `table` names a member of JSON with the sha256 of the others, which are made to agree again.
+    `table` names a member of JSON with the sha256 of the others, which are made to agree again. Members whose names end
+    as a key of `inner` have the mutator there.
     """
-    if chance.random() < 0.3:
+    members = dict(_members(chance.choice(seeds)))
+    if chance.random() < 0.3 or not members:
         return mutate(chance, seeds)
-    with zipfile.ZipFile(io.BytesIO(chance.choice(seeds))) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
     name = chance.choice(list(members))
-    members[name] = mutate(chance, [members[name]])
+    how = next((each for ending, each in inner.items() if name.endswith(ending)), mutate)
+    members[name] = how(chance, [members[name]])
     if chance.random() < 0.05:
         del members[chance.choice(list(members))]
     if table and name != table and table in members:
-        written = json.loads(members[table])
-        written["members"] = {each: hashlib.sha256(data).hexdigest() for each, data in members.items() if each != table}
-        members[table] = json.dumps(written).encode()
+        with contextlib.suppress(ValueError, TypeError):
+            written = json.loads(members[table])
+            others = {each: data for each, data in members.items() if each != table}
+            written["members"] = {each: hashlib.sha256(data).hexdigest() for each, data in others.items()}
+            members[table] = json.dumps(written).encode()
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as archive:
         for each, data in members.items():
