@@ -244,7 +244,7 @@ def _of_sensors() -> list[Parser]:
 
 
 def _serial(data: bytes) -> object:
-    return [readings.samples([readings.of_line(line, 3)], 3) for line in data.split(b"\n")]
+    return [readings.reading([readings.of_line(line, 3)], 3) for line in data.split(b"\n")]
 
 
 def _pipe(data: bytes) -> object:
