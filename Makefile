@@ -9,7 +9,7 @@ CONFIG ?= configs/digits.yaml
 OUT ?= digits.bundle
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run train test check bench compare drift clean recordings
+.PHONY: help setup run train test check bench daemons peers compare drift clean recordings
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -35,6 +35,14 @@ recordings:
 
 bench: setup  ## microseconds a frame: native, onnx and torch against a hand-written torchaudio + nn.GRU loop
 	@$(FULL)/bin/streamrnn bench --loop
+
+daemons: setup  ## live streams: the daemon beside one of torch and one without compute, in turn, on two cores
+	@$(FULL)/bin/streamrnn bench --daemons
+
+peers: setup  ## the shipped wake word beside micro-wakeword, which gets an environment of its own
+	@test -d .venv-peers || python3 -m venv .venv-peers
+	@.venv-peers/bin/pip install -q pymicro-wakeword
+	@$(FULL)/bin/python peers/beside.py .venv-peers/bin/python
 
 compare: recordings setup  ## make compare DATA=dir: GRU, LSTM and RNN trained alike, the tables into docs/comparison.md
 	$(FULL)/bin/streamrnn bench --models $(CONFIG) --data $(DATA) --set training.steps=1000 --out docs/comparison.md

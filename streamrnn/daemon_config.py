@@ -40,14 +40,15 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     New streams are refused once those that are open take `max_load` of a core by what the engine measured of itself at
     the start; the rest is for bringing samples in, results out, and moments when all comes at once. 0 measures nothing.
-    What comes within `tick_ms` is heard at once, which costs less; what comes after a pause does not wait for it.
+    What comes while the engine is busy is gathered and heard at once, which costs less: for as long as three of its
+    turns take, and `tick_ms` at most. What comes after a pause does not wait; 0 gathers nothing.
     """
 
     max_streams: Count = 256
     max_load: Annotated[float, Meta(ge=0, le=64)] = 0.5
     streams_a_step: Count = 64
     step_ms: Positive = 1000.0
-    tick_ms: Annotated[float, Meta(ge=0, le=100)] = 4.0
+    tick_ms: Annotated[float, Meta(ge=0, le=100)] = 8.0
 
 
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

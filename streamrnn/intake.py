@@ -83,11 +83,7 @@ class Inlet:
         error = ""
         try:
             for burst in self.source.bursts():
-                with self._intake.lock:
-                    for item in burst:
-                        self._put(item)
-                    if self._entries:
-                        self._intake.ring()
+                self.put(burst)
             error = self.source.refusal
         except UserError as reason:
             error = " ".join(str(reason).split())
@@ -97,6 +93,14 @@ class Inlet:
             self._entries.extend(self._dropped.values())
             self._entries.append(Closed(error))
             self._intake.ring()
+
+    def put(self, burst: list[Item]) -> None:
+        """From the source's thread: what it brings goes into the queue, and the engine's thread is woken."""
+        with self._intake.lock:
+            for item in burst:
+                self._put(item)
+            if self._entries:
+                self._intake.ring()
 
     def take(self) -> list[Entry]:
         """A bounded turn of what comes next; with the lock held."""

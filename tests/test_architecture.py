@@ -51,7 +51,7 @@ LAYERS = (
     ("admission", "workers"),
     ("unclaimed",),
     ("streams", "handover"),
-    ("watch", "sourcing", "shadowing"),
+    ("watch", "sourcing", "shadowing", "timelapse"),
     ("assembly",),
     ("reloading",),
     ("overseeing",),
@@ -90,6 +90,7 @@ DAEMON = (
     "pacing",
     "admission",
     "capacity",
+    "timelapse",
     "sensor_load",
     "workers",
 )

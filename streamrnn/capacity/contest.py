@@ -86,7 +86,11 @@ def side_by_side(
         for name, command in commands.items():
             rungs[name].append(climb(command, msgspec.structs.replace(plan, stages=stages)))
             told(f"turn {turn + 1} of {turns}: {name}")
-    return {name: [_medians(those) for those in zip(*each, strict=True)] for name, each in rungs.items()}
+    # A load ends where samples are refused or held back: a turn may have fewer stages than another.
+    return {
+        name: [_medians([rung for rung in those if rung]) for those in itertools.zip_longest(*each)]
+        for name, each in rungs.items()
+    }
 
 
 def capacities(commands: Commands, plan: Plan, turns: int, told: Told) -> dict[str, float]:

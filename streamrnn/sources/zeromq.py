@@ -112,8 +112,7 @@ class ZeromqSource(Source):
             poller.poll(max(0, round((probe - monotonic()) * 1000)))
             # What comes within a tick is one wake-up, one burst and one batch; what comes after a pause does not wait.
             pace.wait()
-            self._answer()
-            burst = self._drain()
+            burst = self.gathered()
             if monotonic() >= probe:
                 probe = monotonic() + _PROBE_S
                 burst += self._probe()
@@ -124,8 +123,9 @@ class ZeromqSource(Source):
             if not client.ending:
                 yield [*client.ordering.flush(), Ended(stream, STOPPED)]
 
-    def _drain(self) -> list[Item]:
-        """What has come by now, as far as it may go on; a bounded turn, after which the answers go out."""
+    def gathered(self) -> list[Item]:
+        """What has come by now, as far as it may go on: a bounded turn, before which the answers go out."""
+        self._answer()
         burst: list[Item] = []
         for _ in range(_TURN):
             try:

@@ -17,6 +17,7 @@ from parsing import Parser
 from structures import mutate_json, mutate_lines, mutate_message, mutate_msgpack, mutate_yaml
 
 from streamrnn import bundle, calls, config, ingest, snapshot, wire
+from streamrnn.chunk import Item
 from streamrnn.client.ledger import Hole, Ledger
 from streamrnn.client.recovery import Recovery
 from streamrnn.daemon_config import DaemonConfig
@@ -219,11 +220,13 @@ class _Ingest:
             who, header, size = each if isinstance(each, list) and len(each) == 3 else ("a", each, 0)
             payload = bytes(min(size, 100_000)) if isinstance(size, int) and size > 0 else b""
             parts = [json.dumps(header).encode(), payload]
-            for item in source._handle(str(who).encode(errors="replace") or b"a", parts):
+            burst: list[Item] = []
+            source._handle(str(who).encode(errors="replace") or b"a", parts, burst)
+            for item in burst:
                 source.taken(item)
-                items += 1
+            items += len(burst)
             source._answer()
-        for left in (source._clients, source._leaving, source._ended, source._granted, source._told):
+        for left in (source._clients, source._leaving, source._ended, source._owed, source._told):
             left.clear()
         return items
 
@@ -241,7 +244,7 @@ def _of_sensors() -> list[Parser]:
 
 
 def _serial(data: bytes) -> object:
-    return [readings.samples([readings.of_line(line, 3)], 3) for line in data.split(b"\n")]
+    return [readings.reading([readings.of_line(line, 3)], 3) for line in data.split(b"\n")]
 
 
 def _pipe(data: bytes) -> object:
