@@ -42,7 +42,7 @@ daemons: setup  ## live streams: the daemon beside one of torch and one without 
 peers: setup  ## the shipped wake word beside micro-wakeword, which gets an environment of its own
 	@test -d .venv-peers || python3 -m venv .venv-peers
 	@.venv-peers/bin/pip install -q pymicro-wakeword
-	@$(FULL)/bin/python peers/beside.py .venv-peers/bin/python
+	@$(FULL)/bin/python tests/contest/against_micro_wakeword.py .venv-peers/bin/python
 
 compare: recordings setup  ## make compare DATA=dir: GRU, LSTM and RNN trained alike, the tables into docs/comparison.md
 	$(FULL)/bin/streamrnn bench --models $(CONFIG) --data $(DATA) --set training.steps=1000 --out docs/comparison.md

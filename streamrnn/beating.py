@@ -264,7 +264,9 @@ def _log(x: Tensor) -> Tensor:
 def _alike(one: Tensor, other: Tensor) -> Tensor:
     """The correlation of two shapes, (..., 1)."""
     one, other = (each - each.mean(dim=-1, keepdim=True) for each in (one, other))
-    size = ((one * one).sum(dim=-1, keepdim=True) * (other * other).sum(dim=-1, keepdim=True) + 1e-8).sqrt()
+    size = ((one * one).sum(dim=-1, keepdim=True) * (other * other).sum(dim=-1, keepdim=True)).sqrt()
+    # A bound, not a small number to add: the exporter takes 1e-8 for zero and leaves it out.
+    size = size.clamp_min(1e-4)
     return (one * other).sum(dim=-1, keepdim=True) / size
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import peers
 import pytest
 import zmq
 
-import peers
 from streamrnn import ingest, wire
 from streamrnn.client import Pusher, Subscriber
 from streamrnn.errors import DeviceError, StreamError

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
@@ -20,7 +21,6 @@ from daemons import INGEST, RESULTS, Daemon, command, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import peers
 from streamrnn import config, registry
 from streamrnn.bundle import locate
 from streamrnn.cutting import Cutter

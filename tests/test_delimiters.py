@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import peers
 import pytest
 import zmq
 
-import peers
 from streamrnn import ingest
 from streamrnn.chunk import Item
 from streamrnn.control import Control, ControlConfig

@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import peers
 import pytest
 import zmq
 from daemons import command
 
-import peers
 from streamrnn import wire
 from streamrnn.events import BundleRef
 from streamrnn.wire import Hello, Message, Moment

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import peers
 import pytest
 import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
@@ -19,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
-import peers
 from streamrnn import wire
 from streamrnn.client import Loss, Pusher, Subscriber
 from streamrnn.client.recovery import reachable

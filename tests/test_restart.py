@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
 from daemons import INGEST, RESULTS, Daemon, write_config
 from test_service import SAID, as_event, subscriber
 
-import peers
 import streamrnn
 from streamrnn import bundle, ingest, snapshot, statefile
 from streamrnn.client import Subscriber

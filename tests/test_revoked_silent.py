@@ -6,10 +6,10 @@ import queue
 import time
 from pathlib import Path
 
+import peers
 import pytest
 from test_revoking import Bringer, folder, revoke, secret, served
 
-import peers
 from streamrnn.chunk import Chunk, Ended, Item
 from streamrnn.client import Subscriber
 from streamrnn.errors import DeviceError

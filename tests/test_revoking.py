@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import peers
 import pytest
 import zmq
 
-import peers
 from streamrnn import ingest, security
 from streamrnn.calls import CallError
 from streamrnn.chunk import Chunk, Ended, Item

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
 from daemons import INGEST, RESULTS, Daemon, command, write_config
 
-import peers
 import streamrnn
 from streamrnn import ingest
 from streamrnn.client import Pusher, Subscriber

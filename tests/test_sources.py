@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import peers
 import pytest
 import soundfile
 import zmq
@@ -21,7 +22,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listed import Listed
 
-import peers
 from streamrnn import ingest, sources
 from streamrnn.chunk import Chunk, Ended, Gap, Item, Opened
 from streamrnn.client import Pusher

@@ -1,6 +1,6 @@
 """The shipped wake word beside micro-wakeword, in turn and in the processor's own time: how many streams a core hears.
 
-    python peers/beside.py PEERS_PYTHON [STREAMS]
+    python tests/contest/against_micro_wakeword.py PEERS_PYTHON [STREAMS]
 
 Ours are streams that a daemon takes over ZeroMQ, chunks of 100 ms, but for the work of libzmq's own thread; the peer's
 are objects that are called with chunks of 100 ms.

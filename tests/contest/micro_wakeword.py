@@ -1,6 +1,6 @@
 """What micro-wakeword costs, in an environment of its own: one JSON line with CPU seconds for a second of a stream.
 
-python peers/micro_wakeword.py [MODEL] [STREAMS] [SECONDS]
+python tests/contest/micro_wakeword.py [MODEL] [STREAMS] [SECONDS]
 """
 
 import json
