@@ -1,9 +1,9 @@
 """Heart beats of one lead as a stage: where they are, and of each how it stands to those that were before it.
 
 A beat is found where the energy of what is quick in the signal is greatest within 0.2 s either way and above its mean
-of the last seconds (after Elgendi 2013, Fast QRS detection with an optimized knowledge-based method). Everything about
-it is told in the one frame in which it is `wait_ms` old; all other frames are zeros, so that a network that carries its
-state counts in beats.
+of the last seconds (after Elgendi 2013, Fast QRS detection with an optimized knowledge-based method). It is told in the
+one frame in which it is `wait_ms` old; what is said of it holds until the next beat is told, so that a network need not
+remember it for the frames between.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class Beats(Stage):
             "beats": torch.zeros(batch, 2**self.some, 6 + _POINTS),
             "rhythms": torch.zeros(batch, 2**self.many, 4),
             "scatter": torch.zeros(batch, 2**self.some, 2),
+            "said": torch.zeros(batch, self.reach, self.width),
         }
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -130,7 +131,7 @@ class Beats(Stage):
         shape = self._shape(samples, at) * told[..., None]
 
         compared, after = self._compared(state, _Found(told, place, power, ahead, shape))
-        y = torch.cat([told[..., None], compared * told[..., None]], dim=2)
+        said = torch.cat([state["said"], torch.cat([told[..., None], compared * told[..., None]], dim=2)], dim=1)
         after |= {
             "origin": origin,
             "count": count[:, -1:],
@@ -138,8 +139,9 @@ class Beats(Stage):
             "moves": moves[:, time:],
             "energies": energies[:, time:],
             "above": above[:, time:],
+            "said": said[:, frames:],
         }
-        return y, after
+        return _held(said, self.reach), after
 
     def _moves(self, samples: Tensor, time: int) -> Tensor:
         """How far a mean of a few samples is from that of more about the same middle, (batch, time)."""
@@ -225,6 +227,18 @@ class Beats(Stage):
         return torch.cat([rhythm, form, parts], dim=-1), after
 
 
+def _held(said: Tensor, reach: int) -> Tensor:
+    """(batch, reach + frames, width) -> (batch, frames, width): of the last beat in `reach` frames, zeros if none is.
+
+    Column 0 says in which frame a beat is told, and stays as it is.
+    """
+    order = torch.arange(1, said.shape[1] + 1).to(said)
+    last = functional.max_pool1d((order * said[..., 0])[:, None, 1:], reach, 1)[:, 0]
+    places = (last - 1).clamp_min(0).long()[..., None].expand(-1, -1, said.shape[2] - 1)
+    values = torch.gather(said[..., 1:], 1, places) * (last > 0).to(said)[..., None]
+    return torch.cat([said[:, reach:, :1], values], dim=2)
+
+
 def _rhythm(logs: list[Tensor], coming: Tensor, short: Tensor, middle: Tensor, long: Tensor) -> Tensor:
     """What the times between beats say, as logarithms, of this one, the last ones and the one that comes."""
     usual, slow = _interval(middle), _interval(long)
@@ -264,10 +278,9 @@ def _log(x: Tensor) -> Tensor:
 def _alike(one: Tensor, other: Tensor) -> Tensor:
     """The correlation of two shapes, (..., 1)."""
     one, other = (each - each.mean(dim=-1, keepdim=True) for each in (one, other))
-    size = ((one * one).sum(dim=-1, keepdim=True) * (other * other).sum(dim=-1, keepdim=True)).sqrt()
+    square = (one * one).sum(dim=-1, keepdim=True) * (other * other).sum(dim=-1, keepdim=True)
     # A bound, not a small number to add: the exporter takes 1e-8 for zero and leaves it out.
-    size = size.clamp_min(1e-4)
-    return (one * other).sum(dim=-1, keepdim=True) / size
+    return (one * other).sum(dim=-1, keepdim=True) / square.clamp_min(1e-8).sqrt()
 
 
 def _means(x: Tensor, count: int) -> Tensor:
