@@ -25,7 +25,7 @@ check: setup  ## style and types
 	$(FULL)/bin/mypy
 
 test: check  ## style, types and tests; set STREAMRNN_DATA to test on real recordings as well
-	$(FULL)/bin/pytest
+	$(FULL)/bin/pytest -n 2 --dist loadfile
 
 train: recordings setup  ## make train DATA=dir [CONFIG=configs/digits.yaml] [OUT=digits.bundle]
 	$(FULL)/bin/streamrnn train $(CONFIG) --data $(DATA) --out $(OUT)
