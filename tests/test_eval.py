@@ -93,7 +93,7 @@ def test_a_clip_is_played_between_half_seconds_of_silence(serving: Serving, tmp_
         def listening(
             samples: np.ndarray, state: dict[str, np.ndarray], heard: list[np.ndarray] = heard
         ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-            heard.append(samples[0, :, 0])
+            heard.append(samples[0, :, 0].copy())  # the engine puts the next batch into the same array
             return serving.step(samples, state)
 
         evaluate(dataclasses.replace(serving, step=listening), [recording])
