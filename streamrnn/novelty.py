@@ -11,7 +11,7 @@ from streamrnn.decoders import Track, summed
 from streamrnn.errors import ConfigError
 from streamrnn.recognizer import AnchorConfig, NotNegative, Positive, Recognizer
 from streamrnn.registry import register
-from streamrnn.watching import Part, Watch, WatchConfig
+from streamrnn.watching import Part, Watch, WatchConfig, parts
 
 _HALF = 0.05  # of a range, beyond its end: a score of a half
 # Where a stream has a season, its distance from itself one before is below this share of the mean over all of them.
@@ -92,7 +92,7 @@ class Novelty(Watch):
 
     def _measures(self, said: Part, ready: NDArray[np.bool_], track: Track) -> NDArray[Any]:
         """(batch, frames, columns) -> (batch, frames, measures, channels)."""
-        expected, _, seen = (self._straight(each) for each in self._parts(said))
+        expected, _, seen = (self._straight(each) for each in parts(said, self.channels)[:3])
         errors = np.abs(seen - expected) * ready[:, :, None]
         values, tail = np.concatenate([seen, errors], axis=-1), track["tail"]
         means = []

@@ -165,21 +165,15 @@ class Watch(ABC):
         end = fell if fell >= 0 else frame
         return Found(row, "segment", 0, int(track["opened"][row]), end, frame, float(track["best"][row]))
 
-    def _parts(self, said: Part) -> tuple[Part, Part, Part]:
-        """(..., columns) -> three of (..., channels): what was expected, its deviation, and what was seen."""
-        count = self.channels
-        expected, deviation, seen = (said[..., 2 + i * count : 2 + (i + 1) * count] for i in range(3))
-        return expected, deviation, seen
-
     def _sigmas(self, said: Part) -> Part:
         """(..., columns) -> (..., channels): how far what was seen lies from what was expected, in its deviations."""
-        expected, deviation, seen = self._parts(said)
+        expected, deviation, seen = parts(said, self.channels)[:3]
         far: Part = (seen - expected) / np.maximum(deviation, 1e-6)
         return far
 
     def _blame(self, said: Part, scores: Part) -> tuple[Blame, ...]:
         """The channels by how far they are from what is usual."""
-        expected, _, seen = (self._in_units(each) for each in self._parts(said))
+        expected, _, seen = (self._in_units(each) for each in parts(said, self.channels)[:3])
         order, sigmas = np.argsort(-scores, kind="stable")[:_BLAMED], self._sigmas(said)
         return tuple(Blame(int(i), _told(expected[i]), _told(seen[i]), round(float(sigmas[i]), 2)) for i in order)
 
@@ -205,11 +199,21 @@ class Watch(ABC):
                 found.append(Foreseen(int(row), name, 0, frame, frame + 1, frame, score, self.steps, coming))
 
     def _coming(self, said: Part) -> tuple[Expected, ...]:
-        count = self.channels
-        coming, deviation = (said[2 + i * count : 2 + (i + 1) * count] for i in (3, 4))
+        coming, deviation = parts(said, self.channels)[3:]
         values = self._in_units(coming)
         spread = self._in_units(coming + deviation) - values
-        return tuple(Expected(i, _told(values[i]), _told(spread[i])) for i in range(count))
+        return tuple(Expected(i, _told(values[i]), _told(spread[i])) for i in range(self.channels))
+
+
+def parts(said: NDArray[Any], channels: int) -> tuple[Part, Part, Part, Part, Part]:
+    """What a forecast says, (..., columns) -> five of (..., channels), float64, in the network's scale.
+
+    What was expected of a frame and its deviation, what was seen, and what is expected to come and its deviation.
+    """
+    expected, deviation, seen, coming, spread = (
+        said[..., 2 + i * channels : 2 + (i + 1) * channels].astype(np.float64, copy=False) for i in range(5)
+    )
+    return expected, deviation, seen, coming, spread
 
 
 def _told(value: float) -> float:

@@ -14,6 +14,7 @@ from streamrnn.evaluation.playable import Playable
 from streamrnn.evaluation.playing import posteriors
 from streamrnn.evaluation.recordings import Recording
 from streamrnn.recognizer import ForecastConfig, LagConfig, Recognizer
+from streamrnn.watching import parts
 
 LEARNT = "_learnt"  # a label over what is heard and not judged, since the network was trained on it
 _ORDER = 48  # the last frames that the autoregression looks at
@@ -115,8 +116,7 @@ def _table(values: Values, back: Sequence[int], steps: int) -> Values:
 
 def _values(recognizer: Recognizer, said: NDArray[np.float32]) -> Values:
     """(frames, channels): what was seen, as the network scales it."""
-    head = _head(recognizer)
-    return said[:, 2 + 2 * head.channels : 2 + 3 * head.channels].astype(np.float64)
+    return parts(said, _head(recognizer).channels)[2]
 
 
 def _judged(
@@ -127,8 +127,7 @@ def _judged(
     # The zeros that follow a recording are no samples of it.
     whole = recording.length * recognizer.rate // recording.rate // recognizer.hop
     said = said[:whole]
-    expected, deviation = (said[:, 2 + i * count : 2 + (i + 1) * count].astype(np.float64) for i in range(2))
-    seen = _values(recognizer, said)
+    expected, deviation, seen, _, _ = parts(said, count)
     told = said[:, 1] > 0.5
     for segment in recording.segments:
         if segment.label == LEARNT:

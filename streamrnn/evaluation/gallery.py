@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.alarms import AlarmConfig
+from streamrnn.backends import Array
 from streamrnn.decoders import SegmentsConfig
 from streamrnn.engine import Serving
 from streamrnn.evaluation.matching import Interval
@@ -18,6 +18,7 @@ from streamrnn.evaluation.playing import posteriors
 from streamrnn.evaluation.run import Result, Stream
 from streamrnn.recognizer import ForecastConfig
 from streamrnn.resampling import to_source
+from streamrnn.watching import WatchConfig, parts
 
 _RECORDINGS = 3
 _COLUMNS = 320  # of a picture: of more samples the least and the greatest are drawn
@@ -34,7 +35,7 @@ def drawn(serving: Serving, result: Result) -> list[dict[str, Any]]:
 
     Nothing of recordings of sound, and of bundles whose decoder does not tell from when to when. Raises RecordingError.
     """
-    if not isinstance(serving.recognizer.config.decoder, (SegmentsConfig, AlarmConfig)):
+    if not isinstance(serving.recognizer.config.decoder, (SegmentsConfig, WatchConfig)):
         return []
     streams = [
         each
@@ -53,8 +54,9 @@ def _views(serving: Serving, stream: Stream) -> list[dict[str, Any]]:
     band: dict[str, Values] = {}
     head = serving.recognizer.config.head
     if isinstance(head, ForecastConfig):
-        channel = _worst(serving, stream, head.channels)
-        seen, band = _forecasts(serving, stream, channel)
+        said = posteriors(serving, recording)
+        channel = _worst(serving, stream, said, head.channels)
+        seen, band = _forecasts(serving, stream, said, channel)
         lines = {f"channel {channel}": seen}
     spans = [(0.0, recording.seconds)]
     if recording.length > 2 * _COLUMNS:
@@ -125,10 +127,9 @@ def _near(what: Interval, seconds: float, least: float) -> tuple[float, float]:
     return start, start + length
 
 
-def _worst(serving: Serving, stream: Stream, channels: int) -> int:
+def _worst(serving: Serving, stream: Stream, said: Array, channels: int) -> int:
     """The forecast channel that lies farthest off, in its deviations, in what is labelled; in all if nothing is."""
-    said = posteriors(serving, stream.recording).astype(np.float64)
-    expected, deviation, seen = (said[:, 2 + i * channels : 2 + (i + 1) * channels] for i in range(3))
+    expected, deviation, seen, _, _ = parts(said, channels)
     off = np.abs(seen - expected) / np.maximum(deviation, 1e-6) * (said[:, 1:2] > 0.5)
     frame_rate = serving.recognizer.frame_rate
     for each in stream.said[:1]:
@@ -136,14 +137,13 @@ def _worst(serving: Serving, stream: Stream, channels: int) -> int:
     return int(np.argmax(off.mean(axis=0))) if len(off) else 0
 
 
-def _forecasts(serving: Serving, stream: Stream, channel: int) -> tuple[Values, dict[str, Values]]:
+def _forecasts(serving: Serving, stream: Stream, said: Array, channel: int) -> tuple[Values, dict[str, Values]]:
     """What was seen of a channel and the band of a deviation around what was expected, by sample of the recording."""
     recognizer, recording = serving.recognizer, stream.recording
     head = recognizer.config.head
     assert isinstance(head, ForecastConfig)
-    said = posteriors(serving, recording).astype(np.float64)
     mean, deviation = recognizer.units[channel] if recognizer.units else (0.0, 1.0)
-    expected, spread, seen = (said[:, 2 + i * head.channels + channel] for i in range(3))
+    expected, spread, seen, _, _ = (each[:, channel] for each in parts(said, head.channels))
     known = said[:, 1] > 0.5
     low, high = (np.where(known, expected + sign * spread, np.nan) for sign in (-1.0, 1.0))
     frames = np.arange(len(said) + 1)
