@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamrnn import bundle, places
+from streamrnn.cores import available
 from streamrnn.daemon_config import DaemonConfig
 from streamrnn.errors import UserError
 from streamrnn.limits import MOST_CONNECTIONS
@@ -86,7 +87,7 @@ def _bundle(path: str, backend: str) -> str:
 
 
 def _runtime() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(available()) or os.cpu_count() or 1
     text = f"{version('onnxruntime')}, one thread for the engine, {cores} cores"
     if cores < 2:
         yield Finding("warn", "onnxruntime", f"{text}; give the daemon two, one is for its sources and sinks")

@@ -11,26 +11,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import zmq
 from msgspec import UNSET
 
 from streamrnn import bundle as bundles
 from streamrnn import ingest
+from streamrnn.capacity import echo
+from streamrnn.capacity.daemons import ANY_PORT, Measured, module_command
 from streamrnn.config import parse_yaml
 from streamrnn.ingest import Credit, Data, Start
 
 _ECHO = "echo"
-_ANY_PORT = "tcp://127.0.0.1:*"
-_CREDIT = 2**40
 _SETTLE_S = 3.0
 
 
@@ -41,21 +38,15 @@ class Cost(NamedTuple):
     messages: float
 
 
-class _Daemon:
+class _Brought:
     """A daemon in a process of its own, and one client that brings it all streams."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], command: list[str], starts: list[Start]) -> None:
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr
-        endpoint = ""
-        for line in self._process.stderr:
-            endpoint = line.split()[-1] if "samples from" in line else endpoint
-            if "ready" in line:
-                break
+        self._daemon = Measured(command, core=None)
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
-        self._socket.connect(endpoint)
+        self._socket.connect(self._daemon.ingest)
         for start in starts:
             self._socket.send(ingest.encode_header(start))
         granted: set[str] = set()
@@ -73,34 +64,13 @@ class _Daemon:
 
     def used(self) -> float:
         """Seconds of a processor, to the nanosecond: that of all its threads."""
-        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
+        threads = Path(f"/proc/{self._daemon.process.pid}/task").iterdir()
         return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
 
     def close(self) -> None:
         """End it."""
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stderr
-        self._process.stderr.close()
+        self._daemon.close()
         self._socket.close(0)
-
-
-def echo() -> None:
-    """Take what comes and answer every tenth message with a result: all that a daemon does but recognise."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    router, results = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
-    for what, socket in (("samples from", router), ("results to", results)):
-        socket.bind(_ANY_PORT)
-        print(what, socket.getsockopt_string(zmq.LAST_ENDPOINT), file=sys.stderr)
-    print("ready", file=sys.stderr, flush=True)
-    while True:
-        identity, *parts = router.recv_multipart()
-        header, _ = ingest.decode_request(parts)
-        if isinstance(header, Start):
-            router.send_multipart([identity, ingest.encode_header(Credit(header.stream, _CREDIT))])
-        elif isinstance(header, Data) and header.start // header.n % 10 == 0:
-            told = {"stream": header.stream, "t": {"sample": header.start + header.n}}
-            results.send_multipart([f"v1/segment/{header.stream}/echo/".encode(), msgspec.json.encode(told)])
 
 
 def measure(
@@ -122,16 +92,15 @@ def measure(
         config = Path(folder) / "daemon.yaml"
         document = {
             "bundles": [{"path": str(path)}],
-            "sources": [{"kind": "zeromq", "endpoint": _ANY_PORT, "max_streams": streams}],
-            "sinks": [{"kind": "zeromq", "endpoint": _ANY_PORT}],
-            "control": {"endpoint": _ANY_PORT},
+            "sources": [{"kind": "zeromq", "endpoint": ANY_PORT, "max_streams": streams}],
+            "sinks": [{"kind": "zeromq", "endpoint": ANY_PORT}],
+            "control": {"endpoint": ANY_PORT},
             "engine": {"max_streams": streams, **engine},
         }
         config.write_text(json.dumps(document))
-        python = [sys.executable, "-m"]
         daemons = {
-            bundle: _Daemon(context, [*python, "streamrnn", "serve", str(config)], starts),
-            _ECHO: _Daemon(context, [*python, "streamrnn.sensor_load", "--echo"], starts),
+            bundle: _Brought(context, module_command("streamrnn", "serve", config), starts),
+            _ECHO: _Brought(context, module_command(echo.__name__), starts),
         }
         try:
             return _load(daemons, starts, payloads, chunk, seconds)
@@ -142,7 +111,7 @@ def measure(
 
 
 def _load(
-    daemons: dict[str, _Daemon], starts: list[Start], payloads: list[bytes], chunk: int, seconds: float
+    daemons: dict[str, _Brought], starts: list[Start], payloads: list[bytes], chunk: int, seconds: float
 ) -> dict[str, Cost]:
     """Each stream's chunk is due at a moment of its own."""
     period, rate = chunk / starts[0].rate, starts[0].rate
@@ -173,16 +142,13 @@ def _load(
 def main() -> None:
     """The table, as lines for people."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", nargs="?", default="", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--streams", type=int, default=200, metavar="N")
     parser.add_argument("--chunk", type=int, default=10, metavar="N", help="samples of a message; %(default)d")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S")
     parser.add_argument("--times", action="store_true", help="each sample with its time, put onto the grid")
     parser.add_argument("--engine", type=parse_yaml, default={}, metavar="YAML", help="settings of the daemon's engine")
-    parser.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.echo:
-        echo()
     shape = {"streams": arguments.streams, "chunk": arguments.chunk, "seconds": arguments.seconds}
     costs = measure(arguments.bundle, **shape, timed=arguments.times, engine=arguments.engine)
     for name, cost in costs.items():

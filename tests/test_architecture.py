@@ -18,7 +18,7 @@ LONGEST = 350
 # A new room needs its place here. "bundle" names the module or package and what is in it, "backends.torch" one module.
 LAYERS = (
     ("errors", "chunk", "pacing", "notify", "limits", "closing", "summary", "release", "allocator", "instants"),
-    ("registry", "events", "tape", "cutting", "files", "disk", "loopback", "places", "mistakes"),
+    ("cores", "registry", "events", "tape", "cutting", "files", "disk", "loopback", "places", "mistakes"),
     ("config", "wire", "stage", "examples", "vitals"),
     ("recognizer", "ingest", "operating", "calls", "security", "broker", "grid", "channels"),
     (
@@ -145,7 +145,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "sources.portaudio",
         "flood",
         "capacity",
-        "sensor_load",
         "workers",
     ),
     "multiprocessing": ("training",),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from streamrnn.capacity.load import Held, Plan
+from streamrnn.cores import pin
 
 ANY_PORT = "tcp://127.0.0.1:*"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,7 +36,8 @@ class Measured:
         begun = time.monotonic()
         one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **one})
-        pin(self.process.pid, core)
+        if core is not None:
+            pin(self.process.pid, core)
         assert self.process.stderr
         said: list[str] = []
         for line in self.process.stderr:
@@ -73,12 +75,6 @@ class Measured:
         self.close()
 
 
-def pin(process: int, core: int | None) -> None:
-    """Let a process that has just begun stay on one core, where the system can do that."""
-    if core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process, {core})
-
-
 def serve_command(folder: Path, bundle: Path, decoder: Mapping[str, float], engine: Mapping[str, Any]) -> list[str]:
     """streamrnn as a user starts it, with the settings of the beat."""
     config = {
@@ -105,7 +101,8 @@ class Stages:
     def __init__(self, plan: Plan, core: int | None) -> None:
         command = [sys.executable, "-m", "streamrnn.capacity.load", msgspec.json.encode(plan).decode()]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        pin(self.process.pid, core)
+        if core is not None:
+            pin(self.process.pid, core)
 
     def __iter__(self) -> Any:
         assert self.process.stdout

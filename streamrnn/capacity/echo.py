@@ -10,7 +10,7 @@ import zmq
 from streamrnn import ingest
 from streamrnn.ingest import Credit, Data, Start
 
-_CREDIT = 2**40
+CREDIT = 2**40  # all that ever comes
 _EVERY = 10
 
 
@@ -35,7 +35,7 @@ def main() -> None:
         identity, *parts = router.recv_multipart()
         header, _ = ingest.decode_request(parts)
         if isinstance(header, Start):
-            router.send_multipart([identity, ingest.encode_header(Credit(header.stream, _CREDIT))])
+            router.send_multipart([identity, ingest.encode_header(Credit(header.stream, CREDIT))])
         elif isinstance(header, Data) and header.start // header.n % _EVERY == 0:
             told = {
                 "stream": header.stream,

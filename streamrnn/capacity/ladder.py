@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from streamrnn.bundle import Bundle
 from streamrnn.capacity import beat
 from streamrnn.capacity.daemons import Measured, Stages, serve_command
 from streamrnn.capacity.load import Held, Plan, Stage
+from streamrnn.cores import available
 
 LATE_MS = 50.0
 CHUNK_MS = 100.0
@@ -35,7 +35,7 @@ class Rung(msgspec.Struct, frozen=True):
 
 def cores() -> tuple[int | None, int | None]:
     """One for the daemon and one for the load; None twice if there are not two."""
-    there = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    there = available()
     return (there[0], there[1]) if len(there) > 1 else (None, None)
 
 

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 
 from streamrnn.backends import Array
-from streamrnn.capacity.echo import endpoints
+from streamrnn.capacity.echo import CREDIT, endpoints
 from streamrnn.training.plain_loop import PlainLoop, network
-
-_CREDIT = 2**40
 
 
 class _Stream:
@@ -48,7 +46,7 @@ def main(enter: float, leave: float) -> None:
         name = header["stream"]
         if header["kind"] == "start":
             streams[name] = _Stream(source, enter, leave)
-            credit = {"kind": "credit", "stream": name, "n": _CREDIT}
+            credit = {"kind": "credit", "stream": name, "n": CREDIT}
             router.send_multipart([identity, json.dumps(credit).encode()])
         elif header["kind"] == "data":
             samples = np.frombuffer(parts[1], np.int16).astype(np.float32).reshape(1, -1, 1) / np.float32(32768)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streamrnn.cores import available
 from streamrnn.workers import orders
 from streamrnn.workers.orders import Ready, Report, Serve, Turn
 
@@ -162,5 +162,5 @@ def _how(code: int) -> str:
 
 def cores(workers: int) -> list[int]:
     """The core of each worker, -1 for any: where there are too few, and where the system does not tell."""
-    there = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    there = available()
     return there[:workers] if workers <= len(there) else [-1] * workers

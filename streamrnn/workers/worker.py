@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
-import os
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 from streamrnn import allocator, bundle, snapshot
 from streamrnn.backends import Array, ArrayState
 from streamrnn.config import convert
+from streamrnn.cores import pin
 from streamrnn.engine import Engine, Serving, serving
 from streamrnn.errors import StreamError, UserError
 from streamrnn.recognizer import Recognizer
@@ -68,7 +68,9 @@ class Worker:
 
     def _serve(self, ordered: Serve) -> None:
         """Raises BundleError or ConfigError, which ends this worker."""
-        pin(ordered.core)
+        if ordered.core >= 0:
+            with contextlib.suppress(OSError):  # a unit may not allow it
+                pin(0, ordered.core)
         served = [self._measured(made(each)) for each in ordered.bundles]
         if self._engine.servings:
             self._engine.swap(served)
@@ -165,13 +167,6 @@ def made(given: Given) -> Serving:
     served = serving(there, given.backend)
     bundle.prove(there, served.step)
     return served
-
-
-def pin(core: int) -> None:
-    """Stay on one core, where the system has that and allows it."""
-    if core >= 0 and hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {core})
 
 
 def main() -> None:
