@@ -62,9 +62,6 @@ class Hearing(Protocol):
     def restore(self, snapshot: Snapshot, bundles: Sequence[str] | None = None) -> None:
         """A stream goes on. Raises StreamError, and opens nothing."""
 
-    def snapshot(self, stream: str) -> Snapshot:
-        """All that is remembered of an open stream. Raises StreamError if it is not settled."""
-
     def snapshots(self, streams: Iterable[str]) -> dict[str, Snapshot]:
         """Snapshots of those of these open streams that are settled."""
 

@@ -84,7 +84,7 @@ class Service:
         self._shadowing = Shadowing(
             self._watch.meter,
             step=self._step,
-            publish=lambda event: self._publisher.event(event),  # noqa: PLW0108 (it is made later)
+            publish=self._publish,
             tell=lambda status: self._tell(NOBODY, status),
             changed=self._served,
         )
@@ -311,6 +311,9 @@ class Service:
 
     def _tell(self, stream: str, status: Status) -> None:
         self._publisher.status(stream, status)
+
+    def _publish(self, event: Event) -> None:
+        self._publisher.event(event)
 
     def _run(self, inlet: Inlet) -> None:
         self._running += 1

@@ -142,9 +142,11 @@ class Streams:
     def settle(self) -> None:
         """Tell of the streams that are over; all their events are out."""
         # Elsewhere a stream may take longer than what came with its end.
-        ending = [each for each in self._ending if self._engine.over(each[1])]
-        self._ending = [each for each in self._ending if each not in ending]
+        ending, self._ending = self._ending, []
         for inlet, stream, sample, status in ending:
+            if not self._engine.over(stream):
+                self._ending.append((inlet, stream, sample, status))
+                continue
             self._publisher.closed(stream, sample, status)
             inlet.source.taken(Ended(stream))
         suspended, self._suspended = self._suspended, []

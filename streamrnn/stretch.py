@@ -78,10 +78,7 @@ class Stretch:
 
     def tape(self, reader: Reader) -> Tape:
         """The samples as this reader takes them."""
-        for each in self._inputs:
-            if each.takes == reader.takes:
-                return each.tape
-        raise LookupError(reader)
+        return self._input(reader).tape
 
     def source(self, reader: Reader, sample: int) -> int:
         """The source sample at which sample `sample` of the reader's tape lies, at most the stretch's end."""
@@ -149,7 +146,8 @@ class Stretch:
 
     def _input(self, reader: Reader) -> Input:
         each = self._find(reader)
-        assert each is not None  # who reads has joined
+        if each is None:
+            raise LookupError(reader)
         return each
 
 

@@ -189,7 +189,7 @@ def test_a_stream_goes_on_from_a_snapshot_of_a_worker_as_from_one_taken_here(cre
     crewed.engine.open("mic", RATE, 1)
     crewed.engine.push("mic", 0, samples[:cut])
     crewed.heard()
-    taken = crewed.engine.snapshot("mic")
+    taken = crewed.engine.snapshots(["mic"])["mic"]
     assert (taken.expected, taken.heard) == (cut, cut)
     here = Engine([serving])
     here.restore(taken)

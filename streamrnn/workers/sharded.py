@@ -141,13 +141,6 @@ class Sharded:
             self._crew.hear(left)
         return self._crew.kept
 
-    def snapshot(self, stream: str) -> Snapshot:
-        """One of a stream. Raises StreamError if it is not settled, or its worker is not so far in a moment."""
-        taken = self.snapshots([stream])
-        if stream not in taken:
-            raise StreamError(f"{stream}: samples of it wait to be heard; ask again")
-        return taken[stream]
-
     def push(self, stream: str, start: int, samples: NDArray[Any]) -> None:
         """Samples `(time, channels)` of an open stream. Raises StreamError as an engine here would."""
         share, followed = self._found(stream)
