@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from daemons import INGEST, RESULTS, Daemon, write_config
-from test_restart import Bringer, collect, has, kept_sample, talk
+from test_restart import Bringer, collect, has, talk, wait_until_kept
 from test_service import subscriber
 
 from streamrnn.events import Lost
@@ -32,10 +31,7 @@ def test_what_was_lost_before_a_kill_is_told_and_counted_after_it(
         bringer.bring(samples, 0, 1000)
         bringer.bring(samples, 3000, 4000)
         bringer.bring(spoiled, 4000, 5000)
-        deadline = time.monotonic() + 10
-        while kept_sample(tmp_path / "state") < 5000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until_kept(tmp_path / "state", 5000, seconds=10)
         daemon.stop(signal.SIGKILL)
         bringer.close()
     if decoder:

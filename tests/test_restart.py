@@ -103,6 +103,14 @@ def kept_sample(directory: Path) -> int:
     return snapshot.decode(kept.streams["mic"].snapshot).expected if "mic" in kept.streams else -1
 
 
+def wait_until_kept(directory: Path, sample: int, seconds: float = 60.0) -> None:
+    """Until the state file would go on with that sample, or a later one."""
+    deadline = time.monotonic() + seconds
+    while kept_sample(directory) < sample:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def talk(rate: int) -> np.ndarray:
     return sentence(SAID, rate, np.random.default_rng(1))[0]
 
@@ -131,10 +139,7 @@ def test_words_across_a_restart_are_recognised_and_nothing_is_told_twice(
         bringer = Bringer(daemon, rate)
         assert bringer.next == 0
         bringer.bring(samples, 0, cut)
-        deadline = time.monotonic() + 60
-        while kept_sample(tmp_path / "state") < cut:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until_kept(tmp_path / "state", cut)
         if how == "killed":
             bringer.bring(samples, cut, cut + 500)
             daemon.stop(signal.SIGKILL)
@@ -179,10 +184,7 @@ def test_the_shipped_digits_across_a_kill(tmp_path: Path) -> None:
     with Daemon(config) as daemon, subscriber(daemon) as listening:
         bringer = Bringer(daemon, rate)
         bringer.bring(samples, 0, cut)
-        deadline = time.monotonic() + 60
-        while kept_sample(tmp_path / "state") < cut:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until_kept(tmp_path / "state", cut)
         daemon.stop(signal.SIGKILL)
         first: list[Message] = []
         while listening._socket.poll(1000):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import queue
 import time
 from pathlib import Path
 
 import peers
 import pytest
-from test_revoking import Bringer, folder, revoke, secret, served
+from test_revoking import both_heard, chunk, folder, revoke, secret, served
 
-from streamrnn.chunk import Chunk, Ended, Item
+from streamrnn.chunk import Ended
 from streamrnn.client import Subscriber
 from streamrnn.errors import DeviceError
 from streamrnn.publisher import Publisher
@@ -21,29 +20,17 @@ from streamrnn.sources import zeromq
 __all__ = ["folder"]  # a fixture
 
 
-def chunk(said: queue.Queue[Item]) -> str:
-    item = said.get(timeout=30)
-    assert isinstance(item, Chunk)
-    return item.stream
-
-
 def test_the_stream_of_a_silent_client_ends_with_its_key_and_no_other_does(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zeromq, "_PROBE_S", 0.1)
     with served(folder) as (source, said), peers.context() as context:
-        ann, bob = (Bringer(context, folder, name, source.place) for name in ("ann", "bob"))
-        opened = {said.get(timeout=30).stream for _ in range(2)}
-        assert opened == {"ann", "bob"}
-        for each in (ann, bob):
-            each.wait_for_credit()
-            each.bring()
-            assert chunk(said) == each.name
+        ann, bob = both_heard(context, folder, source, said, seconds=30)
         revoke(folder, "ann")
         assert said.get(timeout=30) == Ended("ann", "its key was revoked")
         assert ann.error().code == "revoked"
         bob.bring()
-        assert chunk(said) == "bob"
+        assert chunk(said, 30) == "bob"
         for each in (ann, bob):
             each.socket.close(0)
 

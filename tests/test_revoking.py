@@ -76,6 +76,32 @@ class Bringer:
         raise AssertionError("no error")
 
 
+def both_heard(
+    context: zmq.Context[zmq.Socket[bytes]],
+    folder: Path,
+    source: ZeromqSource,
+    said: queue.Queue[Item],
+    *,
+    seconds: float,
+) -> tuple[Bringer, Bringer]:
+    """Ann and bob, each of whom a first chunk was heard."""
+    ann, bob = (Bringer(context, folder, name, source.place) for name in ("ann", "bob"))
+    opened = {said.get(timeout=seconds).stream for _ in range(2)}
+    assert opened == {"ann", "bob"}
+    for each in (ann, bob):
+        each.wait_for_credit()
+        each.bring()
+        assert chunk(said, seconds) == each.name
+    return ann, bob
+
+
+def chunk(said: queue.Queue[Item], seconds: float) -> str:
+    """The stream of the next item, which is a chunk."""
+    item = said.get(timeout=seconds)
+    assert isinstance(item, Chunk)
+    return item.stream
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[ZeromqSource, queue.Queue[Item]]]:
     source = ZeromqSource(ZeromqConfig(endpoint=ANY_PORT, keys=str(folder)))
@@ -98,15 +124,7 @@ def served(folder: Path) -> Iterator[tuple[ZeromqSource, queue.Queue[Item]]]:
 
 def test_a_stream_ends_with_its_key_and_no_other_does(folder: Path) -> None:
     with served(folder) as (source, said), peers.context() as context:
-        ann, bob = (Bringer(context, folder, name, source.place) for name in ("ann", "bob"))
-        opened = {said.get(timeout=5).stream for _ in range(2)}
-        assert opened == {"ann", "bob"}
-        for each in (ann, bob):
-            each.wait_for_credit()
-            each.bring()
-            item = said.get(timeout=5)
-            assert isinstance(item, Chunk)
-            assert item.stream == each.name
+        ann, bob = both_heard(context, folder, source, said, seconds=5)
         before = revoke(folder, "ann")
         ann.bring()
         assert said.get(timeout=5) == Ended("ann", "its key was revoked")

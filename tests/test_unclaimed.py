@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from daemons import INGEST, RESULTS, Daemon, write_config
 from listed import Heeder
-from test_restart import Bringer, collect, has, kept_sample, talk
+from test_restart import Bringer, collect, has, kept_sample, talk, wait_until_kept
 from test_service import subscriber
 
 from streamrnn import bundle, snapshot
@@ -105,10 +105,7 @@ def test_a_stream_whose_client_never_comes_back_after_a_kill_is_told_as_ended(
     with Daemon(config) as daemon:
         bringer = Bringer(daemon, RATE)
         bringer.bring(talk(RATE), 0, 4000)
-        deadline = time.monotonic() + 60
-        while kept_sample(tmp_path / "state") < 4000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until_kept(tmp_path / "state", 4000)
         daemon.stop(signal.SIGKILL)
         bringer.close()
     with Daemon(config) as daemon, subscriber(daemon) as listening:
