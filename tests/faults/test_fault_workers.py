@@ -104,7 +104,9 @@ def test_workers_that_are_killed_again_and_again_are_started_again_and_what_they
         producers = [setting.producer(f"mic{i}", 1e3, seed=i, speed=2) for i in range(4)]
         with Playing(producers) as playing:
             for _ in range(by_form(1, 20)):
-                oracle.word("mic3", producers[3].at)
+                # Of each: a stream that has not begun loses nothing.
+                for each in producers:
+                    oracle.word(each.stream, each.at)
                 struck = time.monotonic()
                 for pid in workers(daemon):
                     os.kill(pid, signal.SIGKILL)
